@@ -1,0 +1,53 @@
+/**
+ * Deno: `Deno.dlopen`.
+ *
+ * Addresses are declared `u64`, never `pointer`: the `Deno.UnsafePointer*` classes need a blanket
+ * `--allow-ffi`, plain calls work under `--allow-ffi=/path/of/the/library`
+ * (https://github.com/denoland/deno/issues/15511).
+ *
+ * @module
+ */
+import type { CType, Functions, Runtime, Signature, Table } from "./types.ts";
+
+const NATIVE = {
+  void: "void",
+  i32: "i32",
+  i64: "i64",
+  f64: "f64",
+  address: "u64",
+  buffer: "buffer",
+} as const satisfies Record<CType, Deno.NativeResultType>;
+
+function native(signature: Signature): Deno.ForeignFunction {
+  return {
+    parameters: signature.parameters.map((type) => NATIVE[type] as Deno.NativeType),
+    result: NATIVE[signature.result],
+    optional: true,
+  };
+}
+
+const callbacks: Deno.UnsafeCallback[] = [];
+
+export const deno: Runtime = {
+  dlopen<T extends Table>(path: string, table: T): Functions<T> {
+    const symbols = Object.fromEntries(
+      Object.entries(table).map(([name, signature]) => [name, native(signature)]),
+    );
+    // A symbol that the library lacks is null here.
+    return Deno.dlopen(path, symbols).symbols as unknown as Functions<T>;
+  },
+  callback(signature, body): bigint {
+    const { parameters, result } = native(signature);
+    const callback = new Deno.UnsafeCallback(
+      { parameters, result } as Deno.UnsafeCallbackDefinition,
+      body as never,
+    );
+    callbacks.push(callback);
+    return Deno.UnsafePointer.value(callback.pointer);
+  },
+  env(name): string | undefined {
+    // Asked first, since reading without the permission would prompt the user.
+    const { state } = Deno.permissions.querySync({ name: "env", variable: name });
+    return state === "granted" ? Deno.env.get(name) : undefined;
+  },
+};

@@ -1,0 +1,131 @@
+/**
+ * Node: the built-in `node:ffi` (on by default since 26.9), else the optional package `koffi`.
+ *
+ * @module
+ */
+import { createRequire } from "node:module";
+import process from "node:process";
+import type { CType, Functions, Runtime, Signature, Table } from "./types.ts";
+
+/** The part of `node:ffi` used here. */
+interface NodeFfi {
+  dlopen(path: string, symbols: Record<string, never>): {
+    lib: {
+      getFunction(name: string, signature: NodeSignature): unknown;
+      registerCallback(signature: NodeSignature, body: unknown): bigint;
+    };
+  };
+}
+interface NodeSignature {
+  arguments: string[];
+  return: string;
+}
+
+/** The part of `koffi` used here. */
+interface Koffi {
+  load(path: string): { func(name: string, result: string, parameters: string[]): Foreign };
+  proto(result: string, parameters: string[]): unknown;
+  pointer(type: unknown): unknown;
+  register(body: unknown, type: unknown): unknown;
+  address(pointer: unknown): bigint | number;
+}
+type Backend = Pick<Runtime, "dlopen" | "callback">;
+type Foreign = (...parameters: unknown[]) => bigint | number;
+
+const NATIVE = {
+  void: "void",
+  i32: "int32",
+  i64: "int64",
+  f64: "double",
+  address: "uint64",
+  buffer: "buffer",
+} as const satisfies Record<CType, string>;
+
+function nodeFfi(ffi: NodeFfi): Backend {
+  const type = (type: CType) => type === "f64" ? "float64" : NATIVE[type];
+  const native = (signature: Signature): NodeSignature => ({
+    arguments: signature.parameters.map(type),
+    return: type(signature.result),
+  });
+  let library: ReturnType<NodeFfi["dlopen"]>["lib"];
+  return {
+    dlopen: (path, table) => {
+      library = ffi.dlopen(path, {}).lib;
+      return bind(table, (name, signature) => library.getFunction(name, native(signature)));
+    },
+    callback: (signature, body) => library.registerCallback(native(signature), body),
+  };
+}
+
+function koffiFfi(koffi: Koffi): Backend {
+  const type = (type: CType) => type === "buffer" ? "void *" : NATIVE[type];
+  const types = (signature: Signature): [string, string[]] => [
+    type(signature.result),
+    signature.parameters.map(type),
+  ];
+  return {
+    dlopen: (path, table) => {
+      const library = koffi.load(path);
+      return bind(table, (name, signature) => {
+        const call = library.func(name, ...types(signature));
+        // koffi returns 64 bits as a number where one holds them.
+        const wide = signature.result === "i64" || signature.result === "address";
+        return wide ? (...parameters: unknown[]) => BigInt(call(...parameters)) : call;
+      });
+    },
+    callback: (signature, body) => {
+      const prototype = koffi.proto(...types(signature));
+      return BigInt(koffi.address(koffi.register(body, koffi.pointer(prototype))));
+    },
+  };
+}
+
+/** Binds each symbol of the table, leaving out those that the library lacks. */
+function bind<T extends Table>(
+  table: T,
+  one: (name: string, signature: Signature) => unknown,
+): Functions<T> {
+  const found: Record<string, unknown> = {};
+  for (const [name, signature] of Object.entries(table)) {
+    try {
+      found[name] = one(name, signature);
+    } catch {
+      // Stays undefined: the caller knows which symbols it can do without.
+    }
+  }
+  return found as Functions<T>;
+}
+
+/** Node warns in every thread that its FFI is experimental; our documentation says it once. */
+function quietly<T>(load: () => T): T {
+  const { emitWarning } = process;
+  process.emitWarning = () => {};
+  try {
+    return load();
+  } finally {
+    process.emitWarning = emitWarning;
+  }
+}
+
+function pick(): Backend {
+  const builtin = quietly(() => process.getBuiltinModule?.("node:ffi"));
+  if (builtin) return nodeFfi(builtin as unknown as NodeFfi);
+  const name = "koffi"; // by name, so that other runtimes never fetch it
+  try {
+    return koffiFfi(createRequire(import.meta.url)(name) as Koffi);
+  } catch (cause) {
+    throw new Error(
+      `Node ${process.versions.node} has no node:ffi (built in since 26.9) and the package koffi ` +
+        "can't be loaded: run npm install koffi",
+      { cause },
+    );
+  }
+}
+
+let picked: Backend | undefined;
+
+export const node: Runtime = {
+  dlopen: (path, table) => (picked ??= pick()).dlopen(path, table),
+  callback: (signature, body) => (picked ??= pick()).callback(signature, body),
+  env: (name) => process.env[name],
+};

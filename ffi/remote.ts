@@ -1,0 +1,50 @@
+/**
+ * What the main thread may do with a connection that a worker owns: interrupt what it runs, and
+ * close it once the worker has died.
+ *
+ * @module
+ */
+import { type Library, load } from "./libsqlite3.ts";
+import { SQLITE_OK } from "./result_codes.ts";
+
+export class RemoteDatabase {
+  readonly #handle: bigint;
+  readonly #path: string;
+  #loaded: Library | undefined;
+
+  /** `path` is that of the library the worker opened the handle with. */
+  constructor(handle: bigint, path: string) {
+    this.#handle = handle;
+    this.#path = path;
+  }
+
+  /** Loaded when first needed: most programs never do. */
+  get #library(): Library {
+    return this.#loaded ??= load(this.#path);
+  }
+
+  /** Safe at any time until the worker closes the handle; does nothing when nothing runs. */
+  interrupt(): void {
+    this.#library.sqlite3_interrupt(this.#handle);
+  }
+
+  /**
+   * Closes the handle of a worker that is gone, which frees its locks. Returns false while the
+   * dead worker's thread is still inside SQLite: some runtimes end a thread before its C call.
+   */
+  close(): boolean {
+    const library = this.#library;
+    const handle = this.#handle;
+    library.sqlite3_interrupt(handle);
+    const mutex = library.sqlite3_db_mutex(handle);
+    if (library.sqlite3_mutex_try(mutex) !== SQLITE_OK) return false;
+    // The worker's callbacks are gone with it.
+    library.sqlite3_busy_handler(handle, 0n, 0n);
+    for (let next; (next = library.sqlite3_next_stmt(handle, 0n)) !== 0n;) {
+      library.sqlite3_finalize(next);
+    }
+    library.sqlite3_mutex_leave(mutex);
+    library.sqlite3_close_v2(handle);
+    return true;
+  }
+}

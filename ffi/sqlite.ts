@@ -1,0 +1,390 @@
+/**
+ * Database and Statement: SQLite's C API, its names minus the prefix.
+ *
+ * The only code besides the thread's other half that holds an address. It trusts its caller with
+ * ranges and with using nothing after `close()` or `finalize()`; result codes become `SqliteFailure`.
+ *
+ * @module
+ */
+import {
+  SQLITE_DBCONFIG_DEFENSIVE,
+  SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER,
+  SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION,
+  SQLITE_DBCONFIG_TRUSTED_SCHEMA,
+} from "./constants.ts";
+import { cString, type Library, VARIADIC_ON_STACK } from "./libsqlite3.ts";
+import { SQLITE_DONE, SQLITE_NOMEM, SQLITE_OK, SQLITE_ROW } from "./result_codes.ts";
+import { runtime } from "./runtime.ts";
+
+export const SQLITE_OPEN_READONLY = 0x1;
+export const SQLITE_OPEN_READWRITE = 0x2;
+export const SQLITE_OPEN_CREATE = 0x4;
+export const SQLITE_OPEN_URI = 0x40;
+const SQLITE_OPEN_FULLMUTEX = 0x10000;
+const SQLITE_PREPARE_PERSISTENT = 0x1;
+const SQLITE_STMTSTATUS_REPREPARE = 5;
+/** SQLite copies the value before the bind returns, so nothing here has to outlive the call. */
+const SQLITE_TRANSIENT = -1n;
+
+/** What SQLite said when a call failed. */
+export class SqliteFailure extends Error {
+  /** Extended result code. */
+  readonly errno: number;
+  /** Byte offset in the SQL text of the token at fault, or -1. */
+  readonly offset: number;
+  constructor(errno: number, message: string, offset: number) {
+    super(message);
+    this.errno = errno;
+    this.offset = offset;
+  }
+}
+
+/** Bytes held in C's memory: text and blobs on their way into SQLite. Grows, and is re-used. */
+class NativeBuffer {
+  #library: Library;
+  #address = 0n;
+  #capacity = 0;
+
+  constructor(library: Library) {
+    this.#library = library;
+  }
+
+  /** Copies the bytes in and returns their address, valid until the next call. */
+  hold(bytes: Uint8Array): bigint {
+    if (bytes.length > this.#capacity || this.#address === 0n) {
+      this.free();
+      const capacity = Math.max(bytes.length, 4096);
+      this.#address = this.#library.sqlite3_malloc64(BigInt(capacity));
+      if (this.#address === 0n) throw new SqliteFailure(SQLITE_NOMEM, "out of memory", -1);
+      this.#capacity = capacity;
+    }
+    this.#library.memmove(this.#address, bytes, BigInt(bytes.length));
+    return this.#address;
+  }
+
+  free(): void {
+    this.#library.sqlite3_free(this.#address);
+    this.#address = 0n;
+    this.#capacity = 0;
+  }
+
+  /** Gives back what one exceptionally large value took. */
+  trim(): void {
+    if (this.#capacity > 1 << 20) this.free();
+  }
+}
+
+export class Database {
+  readonly library: Library;
+  readonly handle: bigint;
+  readonly #values: NativeBuffer;
+  readonly #text: bigint;
+
+  private constructor(library: Library, handle: bigint) {
+    this.library = library;
+    this.handle = handle;
+    this.#values = new NativeBuffer(library);
+    this.#text = library.sqlite3_str_new(0n);
+  }
+
+  /** Opens a database with the safe settings in force; `filename` is UTF-8 without NUL. */
+  static open(library: Library, filename: string, flags: number): Database {
+    const out = new BigUint64Array(1);
+    const name = new TextEncoder().encode(filename + "\0");
+    // FULLMUTEX: the main thread may call sqlite3_interrupt at any time.
+    const rc = library.sqlite3_open_v2(
+      name,
+      new Uint8Array(out.buffer),
+      flags | SQLITE_OPEN_FULLMUTEX,
+      0n,
+    );
+    const handle = out[0]!;
+    if (handle === 0n) throw new SqliteFailure(SQLITE_NOMEM, "out of memory", -1);
+    const database = new Database(library, handle);
+    try {
+      library.sqlite3_extended_result_codes(handle, 1);
+      if (rc !== SQLITE_OK) throw database.failure();
+      database.#secure();
+      return database;
+    } catch (error) {
+      database.close();
+      throw error;
+    }
+  }
+
+  /** Turns off what plain SQL text could break out with. Fails closed. */
+  #secure(): void {
+    this.library.sqlite3_enable_load_extension?.(this.handle, 0);
+    // Two plain statements crash the process when this one is on, as in Debian's build.
+    this.dbConfig(SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, false);
+    this.dbConfig(SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, false);
+    this.dbConfig(SQLITE_DBCONFIG_DEFENSIVE, true);
+    this.dbConfig(SQLITE_DBCONFIG_TRUSTED_SCHEMA, false);
+  }
+
+  /** Sets one of the on/off options, or with null only asks, and returns what is in force. */
+  dbConfig(op: number, on: boolean | null): boolean {
+    const now = new Int32Array([-1]);
+    const out = new Uint8Array(now.buffer);
+    const value = on === null ? -1n : on ? 1n : 0n;
+    const parameters = VARIADIC_ON_STACK ? [0n, 0n, 0n, 0n, 0n, 0n, value, out] : [value, out];
+    const call = this.library.sqlite3_db_config as (...all: unknown[]) => number;
+    this.check(call(this.handle, op, ...parameters));
+    if (now[0] === -1 || (on !== null && now[0] !== Number(on))) {
+      throw new Error(`The SQLite library at ${this.library.path} refuses setting ${op}`);
+    }
+    return now[0] === 1;
+  }
+
+  /** Never fails: a handle with unfinished statements would be closed when they are finalized. */
+  close(): void {
+    for (let next; (next = this.library.sqlite3_next_stmt(this.handle, 0n)) !== 0n;) {
+      this.library.sqlite3_finalize(next);
+    }
+    this.#values.free();
+    this.library.sqlite3_free(this.library.sqlite3_str_finish(this.#text));
+    this.library.sqlite3_close_v2(this.handle);
+  }
+
+  /** Throws unless the code is SQLITE_OK. */
+  check(rc: number): void {
+    if (rc !== SQLITE_OK) throw this.failure();
+  }
+
+  /** The last failed call's error; read before any other call changes it. */
+  failure(): SqliteFailure {
+    const { library, handle } = this;
+    const offset = library.sqlite3_error_offset?.(handle) ?? -1;
+    const errno = library.sqlite3_extended_errcode(handle);
+    return new SqliteFailure(errno, cString(library, library.sqlite3_errmsg(handle)), offset);
+  }
+
+  /**
+   * Compiles the first statement of the UTF-8 text from `start`. Returns it, or null when there
+   * is none but blanks and comments, and the offset of what follows it.
+   */
+  prepare(sql: Uint8Array, start: number, persistent: boolean): [Statement | null, number] {
+    const { library } = this;
+    const out = new BigUint64Array(2);
+    const bytes = new Uint8Array(out.buffer);
+    // A pointer into the text comes back, so the text has to be at a known address. The NUL
+    // behind it saves SQLite a copy.
+    const text = new Uint8Array(sql.length - start + 1);
+    text.set(sql.subarray(start));
+    const address = this.#values.hold(text);
+    this.check(library.sqlite3_prepare_v3(
+      this.handle,
+      address,
+      text.length,
+      persistent ? SQLITE_PREPARE_PERSISTENT : 0,
+      bytes.subarray(0, 8),
+      bytes.subarray(8),
+    ));
+    const end = start + Number(out[1]! - address);
+    return [out[0] === 0n ? null : new Statement(this, out[0]!), end];
+  }
+
+  /** Copies values into C's memory for `Statement.bindText` and `bindBlob`; until the next call. */
+  hold(values: Uint8Array): bigint {
+    return this.#values.hold(values);
+  }
+
+  /** Gives back memory that exceptionally large values took. */
+  trim(): void {
+    this.#values.trim();
+  }
+
+  /** Adds bytes at an address to the text block. */
+  appendText(address: bigint, length: number): void {
+    this.library.sqlite3_str_append(this.#text, address, length);
+  }
+
+  /** Moves the text block's bytes out, filling `into` exactly. */
+  takeText(into: Uint8Array): void {
+    const { library } = this;
+    const rc = library.sqlite3_str_errcode(this.#text);
+    if (rc === SQLITE_OK && into.length > 0) {
+      library.memcpy(into, library.sqlite3_str_value(this.#text), BigInt(into.length));
+    }
+    library.sqlite3_str_reset(this.#text);
+    if (rc !== SQLITE_OK) throw new SqliteFailure(rc, "out of memory", -1);
+  }
+
+  autocommit(): boolean {
+    return this.library.sqlite3_get_autocommit(this.handle) !== 0;
+  }
+
+  changes(): number {
+    const { library, handle } = this;
+    return Number((library.sqlite3_changes64 ?? library.sqlite3_changes)(handle));
+  }
+
+  totalChanges(): number {
+    const { library, handle } = this;
+    return Number((library.sqlite3_total_changes64 ?? library.sqlite3_total_changes)(handle));
+  }
+
+  lastInsertRowid(): bigint {
+    return this.library.sqlite3_last_insert_rowid(this.handle);
+  }
+
+  /** Sets a run-time limit, or with -1 only asks, and returns the value it had. */
+  limit(category: number, value: number): number {
+    return this.library.sqlite3_limit(this.handle, category, value);
+  }
+
+  /**
+   * Has `wait` called while another connection's lock is in the way; it returns whether to try
+   * again. Where callbacks are not permitted SQLite waits by itself, `fallback` milliseconds.
+   */
+  setBusyHandler(wait: (tries: number) => boolean, fallback: number): void {
+    let handler;
+    try {
+      handler = runtime.callback(
+        { parameters: ["address", "i32"], result: "i32" },
+        (_context, tries) => wait(Number(tries)) ? 1 : 0,
+      );
+    } catch {
+      this.library.sqlite3_busy_timeout(this.handle, fallback);
+      return;
+    }
+    this.library.sqlite3_busy_handler(this.handle, handler, 0n);
+  }
+}
+
+export class Statement {
+  readonly database: Database;
+  readonly handle: bigint;
+  /** It changes no database file by itself; true of BEGIN and COMMIT, too. */
+  readonly readonly: boolean;
+  readonly parameterCount: number;
+  columnCount: number;
+  readonly #library: Library;
+  #parameterNames: (string | null)[] | undefined;
+
+  constructor(database: Database, handle: bigint) {
+    const library = database.library;
+    this.database = database;
+    this.handle = handle;
+    this.#library = library;
+    this.readonly = library.sqlite3_stmt_readonly(handle) !== 0;
+    this.parameterCount = library.sqlite3_bind_parameter_count(handle);
+    this.columnCount = library.sqlite3_column_count(handle);
+  }
+
+  /** Names with their prefix; null for `?`. */
+  get parameterNames(): readonly (string | null)[] {
+    return this.#parameterNames ??= Array.from({ length: this.parameterCount }, (_, i) => {
+      const name = this.#library.sqlite3_bind_parameter_name(this.handle, i + 1);
+      return name === 0n ? null : cString(this.#library, name);
+    });
+  }
+
+  /** True for a row, false at the end. */
+  step(): boolean {
+    const rc = this.#library.sqlite3_step(this.handle);
+    if (rc === SQLITE_ROW) return true;
+    if (rc === SQLITE_DONE) return false;
+    throw this.database.failure();
+  }
+
+  /** Ready to be run again. Its code repeats the step's, which has been seen. */
+  reset(): void {
+    this.#library.sqlite3_reset(this.handle);
+  }
+
+  finalize(): void {
+    this.#library.sqlite3_finalize(this.handle);
+  }
+
+  /** How often SQLite compiled it again by itself, since the schema had changed. */
+  reprepared(): number {
+    return this.#library.sqlite3_stmt_status(this.handle, SQLITE_STMTSTATUS_REPREPARE, 0);
+  }
+
+  refreshColumnCount(): void {
+    this.columnCount = this.#library.sqlite3_column_count(this.handle);
+  }
+
+  columnName(column: number): string {
+    return cString(this.#library, this.#library.sqlite3_column_name(this.handle, column));
+  }
+
+  columnDecltype(column: number): string | null {
+    const address = this.#library.sqlite3_column_decltype(this.handle, column);
+    return address === 0n ? null : cString(this.#library, address);
+  }
+
+  columnType(column: number): number {
+    return this.#library.sqlite3_column_type(this.handle, column);
+  }
+
+  columnDouble(column: number): number {
+    return this.#library.sqlite3_column_double(this.handle, column);
+  }
+
+  columnInt64(column: number): bigint {
+    return this.#library.sqlite3_column_int64(this.handle, column);
+  }
+
+  columnBytes(column: number): number {
+    return this.#library.sqlite3_column_bytes(this.handle, column);
+  }
+
+  /** Adds a TEXT value to the database's text block and returns its length in bytes. */
+  appendText(column: number): number {
+    // In this order: the first may convert the value, the second then tells its length.
+    const address = this.#library.sqlite3_column_text(this.handle, column);
+    if (address === 0n) throw new SqliteFailure(SQLITE_NOMEM, "out of memory", -1);
+    const length = this.#library.sqlite3_column_bytes(this.handle, column);
+    this.database.appendText(address, length);
+    return length;
+  }
+
+  /** Copies a BLOB value of exactly this length. */
+  copyBlob(column: number, into: Uint8Array): void {
+    if (into.length === 0) return;
+    const address = this.#library.sqlite3_column_blob(this.handle, column);
+    if (address === 0n) throw new SqliteFailure(SQLITE_NOMEM, "out of memory", -1);
+    this.#library.memcpy(into, address, BigInt(into.length));
+  }
+
+  /** Moves the database's text block out, filling `into` exactly. */
+  takeText(into: Uint8Array): void {
+    this.database.takeText(into);
+  }
+
+  clearBindings(): void {
+    this.#library.sqlite3_clear_bindings(this.handle);
+  }
+
+  bindNull(index: number): void {
+    this.database.check(this.#library.sqlite3_bind_null(this.handle, index));
+  }
+
+  bindInt(index: number, value: number): void {
+    this.database.check(this.#library.sqlite3_bind_int(this.handle, index, value));
+  }
+
+  bindInt64(index: number, value: bigint): void {
+    this.database.check(this.#library.sqlite3_bind_int64(this.handle, index, value));
+  }
+
+  bindDouble(index: number, value: number): void {
+    this.database.check(this.#library.sqlite3_bind_double(this.handle, index, value));
+  }
+
+  /** The address is never null, so an empty text stays a text. */
+  bindText(index: number, address: bigint, length: number): void {
+    this.database.check(
+      this.#library.sqlite3_bind_text(this.handle, index, address, length, SQLITE_TRANSIENT),
+    );
+  }
+
+  /** The address is never null, so an empty blob stays a blob. */
+  bindBlob(index: number, address: bigint, length: number): void {
+    this.database.check(
+      this.#library.sqlite3_bind_blob(this.handle, index, address, length, SQLITE_TRANSIENT),
+    );
+  }
+}

@@ -1,0 +1,52 @@
+/**
+ * The one small interface that the three runtimes implement, and the C types it speaks of.
+ *
+ * An address is always a `bigint` (a C `uintptr_t` declared as an unsigned 64-bit integer), in every
+ * runtime: no runtime's own pointer type ever leaves its file. Measured, this is also the fastest
+ * of the choices: 6-14 ns to receive one, against 13-50 ns for the runtimes' pointer types.
+ *
+ * @module
+ */
+
+/** C types of the symbol table. `buffer` is a `Uint8Array` whose bytes C reads or writes. */
+export type CType = "void" | "i32" | "i64" | "f64" | "address" | "buffer";
+
+/** Parameter types and result type of one C function; `optional` when some builds lack it. */
+export interface Signature {
+  readonly parameters: readonly CType[];
+  readonly result: CType;
+  readonly optional?: true;
+}
+
+/** A symbol table: C function name to signature. */
+export type Table = { readonly [symbol: string]: Signature };
+
+/** The JavaScript type that a C type is passed or returned as. */
+export type Passed<T extends CType> = T extends "void" ? void
+  : T extends "i32" | "f64" ? number
+  : T extends "i64" | "address" ? bigint
+  : Uint8Array;
+
+/** The JavaScript types of a parameter list. */
+export type PassedAll<P extends readonly CType[]> = { -readonly [I in keyof P]: Passed<P[I]> };
+
+/** The JavaScript function that calls a C function of signature `S`. */
+export type Call<S extends Signature> = (
+  ...parameters: PassedAll<S["parameters"]>
+) => Passed<S["result"]>;
+
+/** The functions of a table, those that the library lacks left undefined. */
+export type Functions<T extends Table> = { readonly [K in keyof T]?: Call<T[K]> };
+
+/** What a JavaScript runtime has to offer. */
+export interface Runtime {
+  /** Loads a shared library and binds what it has of the table; throws when it can't be loaded. */
+  dlopen<const T extends Table>(path: string, table: T): Functions<T>;
+  /**
+   * Makes a C function pointer that calls `body` on this thread, and keeps it for the life of the
+   * thread. The body must not throw: what a throw does differs by runtime, up to an abort.
+   */
+  callback(signature: Signature, body: (...parameters: (number | bigint)[]) => number): bigint;
+  /** An environment variable, or undefined when it is unset or may not be read. */
+  env(name: string): string | undefined;
+}

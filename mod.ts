@@ -1,0 +1,58 @@
+/**
+ * SQLite for Deno, Bun and Node whose every call is asynchronous and runs off the event loop, on
+ * the system's own SQLite library: `aiosqlite` for TypeScript.
+ *
+ * @example
+ * ```ts
+ * import { connect } from "@aiosqlite/aiosqlite";
+ *
+ * await using db = await connect(":memory:");
+ * await db.executeScript("CREATE TABLE point (x, y); INSERT INTO point VALUES (1, 2), (3, 4)");
+ * for await (const [x, y] of db.execute("SELECT x, y FROM point WHERE x > ?", [0])) {
+ *   console.log(x, y);
+ * }
+ * ```
+ *
+ * @module
+ */
+export * from "./ffi/constants.ts";
+export * from "./ffi/result_codes.ts";
+export { connect, Connection } from "./src/connection.ts";
+export { Cursor, CursorRequest } from "./src/cursor.ts";
+export {
+  DatabaseError,
+  DataError,
+  IntegrityError,
+  InterfaceError,
+  InternalError,
+  NotSupportedError,
+  OperationalError,
+  ProgrammingError,
+  SqliteError,
+  type SqliteErrorDetails,
+  SqliteWarning,
+} from "./src/errors.ts";
+export type {
+  Autocommit,
+  ConnectOptions,
+  Integers,
+  IsolationLevel,
+  RowFactoryOption,
+  TextFactory,
+} from "./src/options.ts";
+export { Request } from "./src/request.ts";
+export {
+  type ColumnDescription,
+  type Described,
+  objectRow,
+  Row,
+  type RowFactory,
+} from "./src/row.ts";
+export type { Bindable, SqlParameters, SqlValue } from "./src/values.ts";
+export {
+  completeStatement,
+  paramStyle,
+  sqliteVersion,
+  sqliteVersionInfo,
+  version,
+} from "./src/version.ts";

@@ -1,0 +1,278 @@
+/**
+ * Connection, and `connect` which opens one.
+ *
+ * @module
+ */
+import process from "node:process";
+import { Core } from "./core.ts";
+import { ALL, Cursor, type CursorRequest, fetchAtOnce, ONE } from "./cursor.ts";
+import { toError, unwrap } from "./errors.ts";
+import {
+  type Autocommit,
+  checkAutocommit,
+  checkDatabase,
+  checkIsolationLevel,
+  checkOptions,
+  checkRowFactory,
+  checkTextFactory,
+  type ConnectOptions,
+  type IsolationLevel,
+  type RowFactoryOption,
+  type Settings,
+  type TextFactory,
+} from "./options.ts";
+import { asRequest, type Request } from "./request.ts";
+import { Client } from "./thread/client.ts";
+import { Failure } from "./thread/protocol.ts";
+import type { SqlParameters, SqlValue } from "./values.ts";
+
+const SQLITE_OPEN_READONLY = 0x1;
+const SQLITE_OPEN_READWRITE_CREATE = 0x6;
+const SQLITE_OPEN_URI = 0x40;
+
+/**
+ * Opens a database: a file path, `":memory:"`, or a `file:` URL. The connection has a thread of its
+ * own, on which everything SQLite does runs.
+ *
+ * @example
+ * ```ts
+ * import { connect } from "@aiosqlite/aiosqlite";
+ *
+ * await using db = await connect(":memory:");
+ * await db.execute("CREATE TABLE user (name TEXT)");
+ * await db.execute("INSERT INTO user VALUES (?)", ["Ada"]);
+ * await db.commit();
+ * for await (const [name] of db.execute("SELECT name FROM user")) console.log(name);
+ * ```
+ *
+ * Rejects with an `OperationalError` when the file can't be opened, an `InterfaceError` when no
+ * SQLite library is found, and a `ProgrammingError` for a bad option.
+ */
+export function connect<R = SqlValue[]>(
+  database: string | URL,
+  options: ConnectOptions<R> = {},
+): Request<Connection<R>> {
+  return asRequest(open<R>(database, options));
+}
+
+async function open<R>(database: unknown, options: unknown): Promise<Connection<R>> {
+  const settings = checkOptions(options);
+  const filename = checkDatabase(database, settings.uri);
+  settings.signal?.throwIfAborted();
+  const client = new Client();
+  const opening = client.call("open", [
+    filename,
+    (settings.readonly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE_CREATE) |
+    (settings.uri ? SQLITE_OPEN_URI : 0),
+    settings.timeout,
+    settings.isolationLevel,
+    settings.autocommit,
+    settings.library,
+  ]);
+  const reply = await (settings.signal ? abortable(opening, client, settings.signal) : opening);
+  if (reply instanceof Failure) {
+    client.stop();
+    throw toError(reply);
+  }
+  const [handle, libraryPath, length, sqlLength] = reply;
+  client.opened(handle, libraryPath);
+  return new Connection<R>(new Core(client, settings, { length, sqlLength }), filename);
+}
+
+/** The opening, or the signal's reason at once; then what has been opened is closed. */
+async function abortable<T>(opening: Promise<T>, client: Client, signal: AbortSignal): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(signal.reason);
+  signal.addEventListener("abort", abort);
+  try {
+    return await Promise.race([opening, promise]);
+  } catch (error) {
+    client.close();
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
+
+/** A connection that is collected while open is closed, which may only send messages. */
+const forgotten = new FinalizationRegistry<[core: Core, filename: string]>(([core, filename]) => {
+  if (core.closed) return;
+  core.closed = true;
+  process.emitWarning(`The connection to ${filename} was deleted before being closed.`, {
+    type: "ResourceWarning",
+  });
+  core.client.close();
+});
+
+/**
+ * A connection to a database; made by `connect`. Calls are served one after the other, in the
+ * order they are made. `R` is the type of a row.
+ *
+ * Source: `aiosqlite.Connection`, `sqlite3.Connection`.
+ */
+export class Connection<R = SqlValue[]> implements AsyncDisposable {
+  readonly #core: Core;
+  readonly #settings: Settings;
+  #closing: Promise<void> | undefined;
+
+  /** Made by `connect`. */
+  constructor(core: Core, filename: string) {
+    this.#core = core;
+    this.#settings = core.settings;
+    forgotten.register(this, [core, filename], this);
+  }
+
+  /** Whether `close` has been called. */
+  get closed(): boolean {
+    return this.#core.closed;
+  }
+
+  /** Whether a transaction is open, as of the last call that has been answered. */
+  get inTransaction(): boolean {
+    return this.#core.client.inTransaction;
+  }
+
+  /** Rows changed since the connection was opened, as of the last call that has been answered. */
+  get totalChanges(): number {
+    return this.#core.client.totalChanges;
+  }
+
+  /**
+   * What begins a transaction before an INSERT, UPDATE, DELETE or REPLACE; null for nothing. In
+   * force for the calls made after it. Setting null commits an open transaction; if that fails,
+   * the next call rejects. Throws a `ProgrammingError` for a bad value.
+   */
+  get isolationLevel(): IsolationLevel {
+    return this.#settings.isolationLevel;
+  }
+
+  set isolationLevel(level: ConnectOptions["isolationLevel"]) {
+    const checked = checkIsolationLevel(level);
+    this.#core.check();
+    this.#settings.isolationLevel = checked;
+    this.#core.client.call("setIsolationLevel", [checked]);
+  }
+
+  /**
+   * Who controls transactions: `"legacy"`, SQLite (true), or always a transaction (false). Setting
+   * true commits an open one, false begins one; if that fails, the next call rejects.
+   * Source: Python 3.12.
+   */
+  get autocommit(): Autocommit {
+    return this.#settings.autocommit;
+  }
+
+  set autocommit(autocommit: Autocommit) {
+    const checked = checkAutocommit(autocommit);
+    this.#core.check();
+    this.#settings.autocommit = checked;
+    this.#core.client.call("setAutocommit", [checked]);
+  }
+
+  /** What the rows of cursors made from now on are: null for arrays, `Row`, `objectRow`, or own. */
+  get rowFactory(): RowFactoryOption<R> {
+    return this.#settings.rowFactory as RowFactoryOption<R>;
+  }
+
+  set rowFactory(factory: RowFactoryOption<R>) {
+    this.#settings.rowFactory = checkRowFactory(factory);
+  }
+
+  /** What TEXT is read as: `"string"`, `"bytes"`, or what a function makes of the UTF-8 bytes. */
+  get textFactory(): TextFactory {
+    return this.#settings.textFactory;
+  }
+
+  set textFactory(factory: TextFactory) {
+    this.#settings.textFactory = checkTextFactory(factory);
+  }
+
+  /** A new cursor. Throws a `ProgrammingError` when the connection is closed. */
+  cursor(): Cursor<R> {
+    this.#core.check();
+    return new Cursor<R>(this, this.#core);
+  }
+
+  /** Runs one statement: `await` gives the cursor, `for await` its rows. See `Cursor.execute`. */
+  execute(sql: string, parameters?: SqlParameters): CursorRequest<Cursor<R>, R> {
+    return this.#cursor().execute(sql, parameters);
+  }
+
+  /** Runs one statement with each of the parameter sets. See `Cursor.executeMany`. */
+  executeMany(
+    sql: string,
+    sets: Iterable<SqlParameters> | AsyncIterable<SqlParameters>,
+  ): CursorRequest<Cursor<R>, R> {
+    return this.#cursor().executeMany(sql, sets);
+  }
+
+  /** Runs the statements of a script, committing an open transaction first. */
+  executeScript(sql: string): CursorRequest<Cursor<R>, R> {
+    return this.#cursor().executeScript(sql);
+  }
+
+  /** Runs an INSERT and returns the rowid it has inserted last; undefined when it inserted none. */
+  async executeInsert(
+    sql: string,
+    parameters?: SqlParameters,
+  ): Promise<number | bigint | undefined> {
+    const cursor = this.#cursor();
+    await fetchAtOnce(cursor, sql, parameters, ALL);
+    return cursor.lastRowId;
+  }
+
+  /** Runs one statement and returns all of its rows. */
+  executeFetchAll(sql: string, parameters?: SqlParameters): Promise<R[]> {
+    return fetchAtOnce(this.#cursor(), sql, parameters, ALL);
+  }
+
+  /** Runs one statement and returns its first row; undefined when it has none. */
+  async executeFetchOne(sql: string, parameters?: SqlParameters): Promise<R | undefined> {
+    return (await fetchAtOnce(this.#cursor(), sql, parameters, ONE))[0];
+  }
+
+  /** Commits the open transaction; does nothing when there is none. */
+  async commit(): Promise<void> {
+    this.#core.check();
+    unwrap(await this.#core.client.call("commit", []));
+  }
+
+  /** Rolls the open transaction back; does nothing when there is none. */
+  async rollback(): Promise<void> {
+    this.#core.check();
+    unwrap(await this.#core.client.call("rollback", []));
+  }
+
+  /**
+   * Interrupts what runs now, a wait for a lock included: it rejects with an `OperationalError` of
+   * code `SQLITE_INTERRUPT`. Calls that have not begun are not affected. Works at once.
+   */
+  interrupt(): void {
+    this.#core.check();
+    this.#core.client.interrupt();
+  }
+
+  /**
+   * Closes the connection once the calls made before have been answered. What is not committed is
+   * rolled back. Every call of it, however often, resolves when the connection is closed.
+   */
+  close(): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
+    this.#core.closed = true;
+    forgotten.unregister(this);
+    unwrap(await this.#core.client.close());
+  }
+
+  /** `close()`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** A cursor whose calls reject when the connection is closed. */
+  #cursor(): Cursor<R> {
+    return new Cursor<R>(this, this.#core);
+  }
+}

@@ -1,0 +1,216 @@
+/**
+ * The options of a connection, checked.
+ *
+ * @module
+ */
+import { isAbsolute } from "node:path";
+import { fileURLToPath } from "node:url";
+import { ProgrammingError } from "./errors.ts";
+import type { RowFactory } from "./row.ts";
+import { Row } from "./row.ts";
+import type { SqlValue } from "./values.ts";
+import { typeName } from "./values.ts";
+import type { Autocommit, IsolationLevel } from "./thread/protocol.ts";
+
+export type { Autocommit, IsolationLevel };
+
+/** What makes rows: a function, the class `Row`, or null for arrays. */
+export type RowFactoryOption<R> = RowFactory<R> | typeof Row | null;
+
+/** What TEXT is read as: strings, their UTF-8 bytes, or what a function makes of the bytes. */
+export type TextFactory = "string" | "bytes" | ((bytes: Uint8Array) => unknown);
+
+/** How INTEGER is read: exact in any case, always `bigint`, or `number` or an error. */
+export type Integers = "auto" | "bigint" | "number";
+
+/** Options of `connect`; all may be left out. */
+export interface ConnectOptions<R = SqlValue[]> {
+  /** Milliseconds to wait for locks of other connections. Default 5000. */
+  timeout?: number | undefined;
+  /**
+   * How an INSERT, UPDATE, DELETE or REPLACE begins a transaction when none is open; null for not
+   * at all. `""` is `"DEFERRED"`, the default. Source: `sqlite3`.
+   */
+  isolationLevel?: IsolationLevel | "" | Lowercase<NonNullable<IsolationLevel>> | undefined;
+  /**
+   * `"legacy"`, the default: as `isolationLevel` says. True: SQLite's own autocommit. False: a
+   * transaction is always open. Source: Python 3.12's `sqlite3`.
+   */
+  autocommit?: Autocommit | undefined;
+  /** Prepared statements kept, least recently used first out. Default 128. */
+  cachedStatements?: number | undefined;
+  /** Open for reading only. Default false. */
+  readonly?: boolean | undefined;
+  /** Take a name that starts with `file:` as a URI (https://sqlite.org/uri.html). Default false. */
+  uri?: boolean | undefined;
+  /** Rows in a chunk of `for await`. Default 64. */
+  iterChunkSize?: number | undefined;
+  /** What rows are: null for arrays (default), `Row`, `objectRow`, or a function. */
+  rowFactory?: RowFactoryOption<R> | undefined;
+  /** What TEXT is read as. Default `"string"`. */
+  textFactory?: TextFactory | undefined;
+  /** How INTEGER is read. Default `"auto"`: `number` when exact, else `bigint`. */
+  integers?: Integers | undefined;
+  /** Absolute path of the SQLite library. Default: the system's, or `AIOSQLITE_LIBRARY`. */
+  library?: string | undefined;
+  /** Aborts the opening. */
+  signal?: AbortSignal | undefined;
+}
+
+/** The options with their defaults filled in. */
+export interface Settings {
+  timeout: number;
+  isolationLevel: IsolationLevel;
+  autocommit: Autocommit;
+  cachedStatements: number;
+  readonly: boolean;
+  uri: boolean;
+  iterChunkSize: number;
+  rowFactory: RowFactoryOption<unknown>;
+  textFactory: TextFactory;
+  integers: Integers;
+  library: string | null;
+  signal: AbortSignal | undefined;
+}
+
+const INT_MAX = 2 ** 31 - 1;
+
+function refuse(name: string, expected: string, value: unknown): never {
+  const got = typeof value === "string"
+    ? `'${value}'`
+    : typeof value === "object"
+    ? typeName(value)
+    : String(value);
+  throw new ProgrammingError(`Bad ${name}: expected ${expected}, got ${got}`);
+}
+
+function integer(name: string, least: number): (value: unknown) => number {
+  return (value) => {
+    if (typeof value === "number" && Number.isInteger(value) && value >= least) {
+      if (value <= INT_MAX) return value;
+    }
+    refuse(name, `an integer from ${least} to ${INT_MAX}`, value);
+  };
+}
+
+function oneOf<T>(name: string, ...values: readonly T[]): (value: unknown) => T {
+  return (value) => {
+    if (values.includes(value as T)) return value as T;
+    refuse(name, values.map((v) => typeof v === "string" ? `'${v}'` : v).join(" or "), value);
+  };
+}
+
+/** Checks a timeout in milliseconds. */
+export function checkTimeout(value: unknown): number {
+  if (typeof value === "number" && value >= 0) return Math.min(value, INT_MAX);
+  refuse("timeout", "milliseconds, 0 or more", value);
+}
+
+/** Checks an isolation level, of any case. */
+export function checkIsolationLevel(value: unknown): IsolationLevel {
+  if (value === null) return null;
+  if (value === "") return "DEFERRED";
+  // Not more than ASCII letters change their case: "ı" is not an "I".
+  const upper = typeof value === "string" && /^[a-z]+$/i.test(value) ? value.toUpperCase() : value;
+  return isLevel(upper);
+}
+
+const isLevel = oneOf<IsolationLevel>(
+  "isolationLevel",
+  "DEFERRED",
+  "IMMEDIATE",
+  "EXCLUSIVE",
+  null,
+);
+
+/** Checks who controls transactions. */
+export const checkAutocommit: (value: unknown) => Autocommit = oneOf<Autocommit>(
+  "autocommit",
+  "legacy",
+  true,
+  false,
+);
+
+/** Checks a row factory. */
+export function checkRowFactory(value: unknown): RowFactoryOption<unknown> {
+  if (value === null || typeof value === "function") return value as RowFactoryOption<unknown>;
+  refuse("rowFactory", "null or a function", value);
+}
+
+/** Checks a text factory. */
+export function checkTextFactory(value: unknown): TextFactory {
+  if (value === "string" || value === "bytes" || typeof value === "function") {
+    return value as TextFactory;
+  }
+  refuse("textFactory", "'string', 'bytes' or a function", value);
+}
+
+/** Checks the size of a chunk. */
+export const checkChunkSize: (value: unknown) => number = integer("iterChunkSize", 1);
+
+/** Checks a number of rows. */
+export function checkRows(name: string, value: unknown): number {
+  return integer(name, 0)(value);
+}
+
+function checkLibrary(value: unknown): string {
+  // A bare name may be taken from the current directory.
+  if (typeof value === "string" && isAbsolute(value) && !value.includes("\0")) return value;
+  refuse("library", "an absolute path", value);
+}
+
+function checkSignal(value: unknown): AbortSignal {
+  if (value instanceof AbortSignal) return value;
+  refuse("signal", "an AbortSignal", value);
+}
+
+const CHECKS: { [K in keyof Settings]: [(value: unknown) => Settings[K], Settings[K]] } = {
+  timeout: [checkTimeout, 5000],
+  isolationLevel: [checkIsolationLevel, "DEFERRED"],
+  autocommit: [checkAutocommit, "legacy"],
+  cachedStatements: [integer("cachedStatements", 0), 128],
+  readonly: [oneOf("readonly", true, false), false],
+  uri: [oneOf("uri", true, false), false],
+  iterChunkSize: [checkChunkSize, 64],
+  rowFactory: [checkRowFactory, null],
+  textFactory: [checkTextFactory, "string"],
+  integers: [oneOf<Integers>("integers", "auto", "bigint", "number"), "auto"],
+  library: [checkLibrary, null],
+  signal: [checkSignal, undefined],
+};
+
+/** Checks all options and fills in the defaults. Throws a `ProgrammingError` for a bad one. */
+export function checkOptions(options: unknown): Settings {
+  if (typeof options !== "object" || options === null) {
+    refuse("options", "an object", options);
+  }
+  const given = options as Record<string, unknown>;
+  for (const name of Object.keys(given)) {
+    if (!Object.hasOwn(CHECKS, name)) throw new ProgrammingError(`Unknown option: ${name}`);
+  }
+  const settings = Object.entries(CHECKS).map(([name, [check, fallback]]) => [
+    name,
+    given[name] === undefined ? fallback : check(given[name]),
+  ]);
+  return Object.fromEntries(settings);
+}
+
+/** The file name that SQLite is to be given. */
+export function checkDatabase(database: unknown, uri: boolean): string {
+  let name = database;
+  if (database instanceof URL) {
+    if (database.protocol !== "file:") refuse("database", "a URL with file:", database.href);
+    if (!uri && (database.search || database.hash)) {
+      throw new ProgrammingError("Bad database: a URL with parameters needs the option uri");
+    }
+    name = uri ? database.href : fileURLToPath(database);
+  }
+  if (typeof name !== "string") refuse("database", "a path or a URL", database);
+  if (name === "") throw new ProgrammingError("Bad database: the name is empty");
+  if (name.includes("\0") || !name.isWellFormed()) {
+    throw new ProgrammingError("Bad database: the name has a null character or a lone surrogate");
+  }
+  if (name === ":memory:" || (uri && name.startsWith("file:")) || isAbsolute(name)) return name;
+  // Many builds take any name that starts with "file:" as a URI; a path is a path.
+  return `./${name}`;
+}

@@ -1,0 +1,160 @@
+/**
+ * Rows, and the row factories that make them.
+ *
+ * @module
+ */
+import type { SqlValue } from "./values.ts";
+
+/** One column of a result. */
+export interface ColumnDescription {
+  /** Its name, or the alias given with AS. */
+  readonly name: string;
+  /** The type in its CREATE TABLE, as written there; null for an expression. */
+  readonly declaredType: string | null;
+}
+
+/** What a row factory may ask of the cursor. */
+export interface Described {
+  readonly description: readonly ColumnDescription[] | null;
+}
+
+/** Makes a row of the values of its columns. */
+// The cursor's own type depends on this one, so factories see what all cursors have.
+export type RowFactory<R> = (cursor: Described, values: SqlValue[]) => R;
+
+type Names = ReadonlyMap<string, number>;
+
+const indexes = new WeakMap<readonly ColumnDescription[], Names>();
+
+/** Column positions by name in lower case, the first of a name counting. */
+function positionsOf(description: readonly ColumnDescription[]): Names {
+  let names = indexes.get(description);
+  if (!names) {
+    const made = new Map<string, number>();
+    description.forEach(({ name }, position) => {
+      const key = asciiLower(name);
+      if (!made.has(key)) made.set(key, position);
+    });
+    indexes.set(description, names = made);
+  }
+  return names;
+}
+
+/** Only ASCII letters are folded, as SQLite folds names. */
+function asciiLower(name: string): string {
+  return name.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
+}
+
+/**
+ * A row whose values are had by index, by name, or in order. Immutable. As a row factory:
+ * `connection.rowFactory = Row`. Source: `sqlite3.Row`.
+ */
+export class Row implements Iterable<SqlValue> {
+  readonly #values: readonly SqlValue[];
+  readonly #description: readonly ColumnDescription[];
+
+  /** A value by index. */
+  readonly [index: number]: SqlValue;
+
+  constructor(cursor: Described, values: readonly SqlValue[]) {
+    this.#values = values;
+    this.#description = cursor.description ?? [];
+    grow(values.length);
+  }
+
+  /** Number of columns. */
+  get length(): number {
+    return this.#values.length;
+  }
+
+  /** A value by index; a negative one counts from the end. Undefined when there is none. */
+  at(index: number): SqlValue | undefined {
+    return this.#values.at(index);
+  }
+
+  /**
+   * A value by column name, the case of ASCII letters aside and the first of several, or by index.
+   * Throws a `RangeError` when there is none.
+   */
+  get(key: string | number): SqlValue {
+    const index = typeof key === "string"
+      ? positionsOf(this.#description).get(asciiLower(key))
+      : key;
+    const value = index === undefined ? undefined : this.#values.at(index);
+    if (value === undefined || (typeof key === "number" && !Number.isInteger(key))) {
+      throw new RangeError(`No item with that key: ${String(key)}`);
+    }
+    return value;
+  }
+
+  /** The column names. */
+  keys(): string[] {
+    return this.#description.map(({ name }) => name);
+  }
+
+  /** The values, in a new array. */
+  values(): SqlValue[] {
+    return [...this.#values];
+  }
+
+  /** The values in order. */
+  [Symbol.iterator](): ArrayIterator<SqlValue> {
+    return this.#values[Symbol.iterator]();
+  }
+
+  /** A plain object by column name. It has no prototype, so any name is safe. */
+  toObject(): Record<string, SqlValue> {
+    return objectRow({ description: this.#description }, this.#values as SqlValue[]);
+  }
+
+  /** Used by `JSON.stringify`: the row as an object. */
+  toJSON(): Record<string, SqlValue> {
+    return this.toObject();
+  }
+
+  /** Whether the other is a row with the same column names and the same values. */
+  equals(other: unknown): boolean {
+    if (!(other instanceof Row) || other.length !== this.length) return false;
+    const names = other.keys();
+    return this.keys().every((name, i) => name === names[i]) &&
+      this.#values.every((value, i) => sameValue(value, other.#values[i]!));
+  }
+
+  /** How consoles show it. */
+  [Symbol.for("nodejs.util.inspect.custom")](): Record<string, SqlValue> {
+    return this.toObject();
+  }
+}
+
+function sameValue(a: SqlValue, b: SqlValue): boolean {
+  if (!(a instanceof Uint8Array)) return a === b;
+  return b instanceof Uint8Array && a.length === b.length && a.every((byte, i) => byte === b[i]);
+}
+
+let widest = 0;
+
+/**
+ * Index access is by getters on the prototype, made for the widest row so far: a row then costs
+ * one small object, whatever its width, and can't be written to.
+ */
+function grow(width: number): void {
+  for (; widest < width; widest++) {
+    const index = widest;
+    Object.defineProperty(Row.prototype, index, {
+      get(this: Row): SqlValue | undefined {
+        return this.at(index);
+      },
+    });
+  }
+}
+
+/**
+ * Row factory: a plain object by column name; of several columns of one name the last counts. It
+ * has no prototype, so a column may have any name.
+ */
+export function objectRow(cursor: Described, values: SqlValue[]): Record<string, SqlValue> {
+  const row: Record<string, SqlValue> = Object.create(null);
+  const columns = cursor.description ?? [];
+  for (let i = 0; i < columns.length; i++) row[columns[i]!.name] = values[i]!;
+  return row;
+}

@@ -1,0 +1,319 @@
+/**
+ * The main-thread half of a connection: starts the worker, sends requests, matches replies to
+ * their promises, interrupts, and cleans up after a crash.
+ *
+ * Requests of one turn of the microtask queue are sent together. Then the client looks for the
+ * replies a few microseconds itself, which is faster than having itself woken, before it leaves
+ * the rest to the event loop.
+ *
+ * @module
+ */
+import process from "node:process";
+import { setImmediate } from "node:timers";
+import { Worker } from "node:worker_threads";
+import { RemoteDatabase } from "../../ffi/remote.ts";
+import { Inbox, type Plain, Writer } from "./codec.ts";
+import { Channel } from "./pipe.ts";
+import {
+  FAILED,
+  Failure,
+  type FailureKind,
+  type Operation,
+  OPERATIONS,
+  PART,
+  type Reply,
+  type Request,
+} from "./protocol.ts";
+
+/** How long to look for replies after sending, in milliseconds. */
+const SPIN = 0.012;
+/** Replies slower than this, in milliseconds, are not looked for: looking would not pay. */
+const QUICK = 0.15;
+/** After this long, in milliseconds, timers and input get their turn, whatever comes in. */
+const TURN = 2;
+/** Likewise after this many bytes of replies. */
+const TURN_BYTES = 1 << 17;
+/** What a reply counts for besides its bytes. */
+const REPLY_COST = 128;
+/** How long the end of the process may be held up to close a connection, in milliseconds. */
+const EXIT_PATIENCE = 800;
+
+/** Takes the rows of one batch, which lies at `at` in the bytes only until it returns. */
+export type Receive = (bytes: Uint8Array, view: DataView, at: number) => void;
+
+interface Pending {
+  readonly resolve: (reply: Plain | Failure) => void;
+  readonly receive: Receive | undefined;
+}
+
+const OPERATION_NUMBERS = Object.fromEntries(
+  OPERATIONS.map((operation, number) => [operation, number]),
+) as Record<Operation, number>;
+
+/** Clients whose connections the end of the process has to close. */
+const running = new Set<Client>();
+
+function closeAll(): void {
+  for (const client of running) client.exit();
+}
+
+/** How the worker's file ends: the one way to say it that survives publishing and building. */
+const EXTENSION = import.meta.url.slice(import.meta.url.lastIndexOf("."));
+
+function startWorker(memory: SharedArrayBuffer): Worker {
+  let url = new URL(`./worker${EXTENSION}`, import.meta.url);
+  // Some runtimes start no worker from the network, but any module may import from there.
+  if (url.protocol.startsWith("http")) {
+    url = new URL(`data:text/javascript,import ${encodeURIComponent(JSON.stringify(url.href))}`);
+  }
+  return new Worker(url, { workerData: memory });
+}
+
+export class Client {
+  /** As of the last reply. */
+  inTransaction = false;
+  totalChanges = 0;
+  readonly #channel = new Channel();
+  readonly #worker: Worker;
+  readonly #pending = new Map<number, Pending>();
+  readonly #out = new Writer();
+  readonly #inbox = new Inbox();
+  #sent = 0;
+  #lastCall = 0;
+  #flushing = false;
+  #listening = false;
+  #scheduled = false;
+  /** Replies may have been taken off the pipe that have not been looked at. */
+  #behind = false;
+  #referenced = false;
+  #turning = false;
+  #turnStart = 0;
+  #quick = true;
+  #sentAt = 0;
+  #remote: RemoteDatabase | undefined;
+  /** What every further call fails with. */
+  #over: Failure | undefined;
+  #stopped = false;
+
+  constructor() {
+    this.#worker = startWorker(this.#channel.memory);
+    this.#worker.on("error", (error: unknown) => this.#crashed(error));
+    this.#worker.on("exit", (code: number) => this.#crashed(`exit code ${code}`));
+    this.#worker.unref();
+    if (running.size === 0) process.on("exit", closeAll);
+    running.add(this);
+  }
+
+  /**
+   * Asks for an operation. The promise always fulfils, with the reply or with a failure, so that
+   * who awaits it can throw an error with its own stack.
+   */
+  call<O extends Operation>(
+    operation: O,
+    request: Request<O>,
+    receive?: Receive,
+  ): Promise<Reply<O> | Failure> {
+    if (this.#over) return Promise.resolve(this.#over);
+    const call = this.#lastCall = (this.#lastCall + 1) >>> 0;
+    const out = this.#out;
+    const at = out.reserve(4);
+    out.u32(call);
+    out.u8(OPERATION_NUMBERS[operation]);
+    out.array(request);
+    out.view.setUint32(at, out.length - at - 4, true);
+    if (!this.#flushing) {
+      this.#flushing = true;
+      queueMicrotask(this.#flush);
+    }
+    return new Promise((resolve) => {
+      this.#pending.set(call, { resolve: resolve as Pending["resolve"], receive });
+    });
+  }
+
+  /** The worker has opened this handle; the client can interrupt it, and close it after a crash. */
+  opened(handle: bigint, libraryPath: string): void {
+    this.#remote = new RemoteDatabase(handle, libraryPath);
+  }
+
+  /** Interrupts what the connection runs, a wait for a lock included. */
+  interrupt(): void {
+    if (this.#pending.size === 0) return;
+    this.#channel.interrupt();
+    this.#channel.whileOpen(() => this.#remote?.interrupt());
+  }
+
+  /** Closes the connection and ends the thread once all that was asked before has been answered. */
+  async close(): Promise<Failure | null> {
+    const closing = this.call("close", []);
+    this.#over ??= new Failure("ProgrammingError", "Cannot operate on a closed database.");
+    const reply = await closing;
+    this.stop();
+    return reply;
+  }
+
+  /** Ends a thread that has no connection open. */
+  stop(): void {
+    this.#over ??= new Failure("ProgrammingError", "Cannot operate on a closed database.");
+    this.#retire();
+    this.#worker.terminate();
+  }
+
+  /** The process ends: has the connection closed now, interrupting what it runs. */
+  exit(): void {
+    this.interrupt();
+    this.#channel.exit(EXIT_PATIENCE);
+  }
+
+  readonly #flush = (): void => {
+    this.#flushing = false;
+    this.#sentAt = performance.now();
+    this.#publish();
+    if (this.#quick && this.#mayBlock(this.#sentAt)) this.#look();
+    this.#await();
+  };
+
+  /** Hands the pipe what it takes. The rest follows when it has space: then our bell rings. */
+  #publish(): void {
+    const out = this.#out;
+    this.#sent += this.#channel.requests.write(out.bytes, this.#sent, out.length);
+    if (this.#sent < out.length) return;
+    this.#sent = 0;
+    out.clear();
+  }
+
+  /**
+   * Whether this turn of the event loop is still young enough. A chain of calls whose replies are
+   * all found by looking would otherwise keep everything else waiting.
+   */
+  #mayBlock(now: number): boolean {
+    if (!this.#turning) {
+      this.#turning = true;
+      this.#turnStart = now;
+      setImmediate(() => {
+        this.#turning = false;
+      });
+    }
+    return now - this.#turnStart < TURN;
+  }
+
+  /** Looks for replies while they keep coming. */
+  #look(): void {
+    const { replies } = this.#channel;
+    for (let until = this.#sentAt + SPIN; this.#pending.size > 0;) {
+      for (let i = 0; i < 16; i++) if (replies.available() > 0) break;
+      if (replies.available() > 0) {
+        if (!this.#drain()) return;
+        until = performance.now() + SPIN;
+        if (until - this.#turnStart > TURN) return;
+      } else if (performance.now() > until) return;
+    }
+  }
+
+  /** Leaves what is outstanding to the event loop. */
+  #await(): void {
+    const waiting = this.#pending.size > 0 || this.#out.length > 0;
+    if (waiting !== this.#referenced) {
+      // A thread that owes an answer keeps the process alive; an idle one does not.
+      this.#referenced = waiting;
+      if (waiting) this.#worker.ref();
+      else this.#worker.unref();
+    }
+    if (!waiting) return;
+    const ring = this.#channel.mainBell.listen(this.#ready, this.#listening);
+    if (ring === undefined) this.#turnSoon();
+    else if (ring !== true) {
+      this.#listening = true;
+      ring.then(this.#wake);
+    }
+  }
+
+  #turnSoon(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(this.#turn);
+  }
+
+  readonly #ready = (): boolean =>
+    this.#behind || this.#channel.replies.available() > 0 ||
+    (this.#out.length > 0 && this.#channel.requests.space() > 0);
+
+  readonly #wake = (): void => {
+    this.#listening = false;
+    this.#turn();
+  };
+
+  readonly #turn = (): void => {
+    this.#scheduled = false;
+    if (this.#out.length > 0) this.#publish();
+    this.#drain();
+    this.#await();
+  };
+
+  /** Takes in replies. False when there may be more, but others shall have a turn first. */
+  #drain(): boolean {
+    const inbox = this.#inbox;
+    let bytes = 0;
+    this.#behind = false;
+    while (inbox.next(this.#channel.replies)) {
+      bytes += inbox.end - inbox.at + REPLY_COST;
+      this.#take(inbox);
+      if (bytes > TURN_BYTES) {
+        this.#behind = true;
+        return false;
+      }
+    }
+    return true;
+  }
+
+  #take(inbox: Inbox): void {
+    const call = inbox.u32();
+    const status = inbox.u8();
+    this.inTransaction = inbox.u8() === 1;
+    this.totalChanges = inbox.f64();
+    const batchLength = inbox.u32();
+    const { resolve, receive } = this.#pending.get(call)!;
+    if (batchLength > 0) receive?.(inbox.bytes, inbox.view, inbox.at);
+    if (status === PART) return;
+    inbox.at += batchLength;
+    this.#pending.delete(call);
+    this.#quick = performance.now() - this.#sentAt < QUICK;
+    const value = inbox.value();
+    resolve(status === FAILED ? failureOf(value) : value);
+  }
+
+  /** The thread has ended without having been asked to. */
+  #crashed(cause: unknown): void {
+    if (this.#stopped) return;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    this.#over = new Failure(
+      "OperationalError",
+      `The connection's thread ended unexpectedly (${why}): what was not committed is lost`,
+    );
+    this.inTransaction = false;
+    this.#channel.whileOpen(() => {
+      if (this.#remote) closeOrphan(this.#remote);
+    });
+    const pending = [...this.#pending.values()];
+    this.#retire();
+    for (const { resolve } of pending) resolve(this.#over);
+  }
+
+  #retire(): void {
+    this.#stopped = true;
+    running.delete(this);
+    if (running.size === 0) process.off("exit", closeAll);
+    this.#pending.clear();
+    this.#out.length = 0;
+    this.#channel.mainBell.retire();
+  }
+}
+
+/** The database of a dead worker keeps its locks until it is closed. */
+function closeOrphan(orphan: RemoteDatabase): void {
+  if (!orphan.close()) setTimeout(closeOrphan, 5, orphan);
+}
+
+function failureOf(value: Plain): Failure {
+  const [kind, message, errno, offset] = value as [FailureKind, string, number, number];
+  return new Failure(kind, message, errno, offset);
+}

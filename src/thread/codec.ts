@@ -1,0 +1,338 @@
+/**
+ * Values and messages as bytes.
+ *
+ * A message is a length, then self-describing values: a tag each, and what the tag says. The same
+ * tags serve for parameters and for the cells of a row (see rows.ts).
+ *
+ * @module
+ */
+
+export const NULL = 0;
+/** An integer of 32 bits. */
+export const INT32 = 1;
+/** An integer of 64 bits; a `bigint`. */
+export const INT64 = 2;
+/** An integer that a double holds exactly; a `number`. */
+export const INTEGER = 3;
+/** A double. */
+export const FLOAT = 4;
+/** UTF-8: a length, then the bytes (in a row batch the bytes are in the batch's text block). */
+export const TEXT = 5;
+/** A length, then the bytes. */
+export const BLOB = 6;
+export const FALSE = 7;
+export const TRUE = 8;
+export const ARRAY = 9;
+/** In parameters: a value that can't be bound, with the name of its type. */
+export const REFUSED = 10;
+
+/** What a parameter set starts with: none given, by position, or by name. */
+export const NONE = 0;
+export const SEQUENCE = 1;
+export const MAPPING = 2;
+
+/** What a message may be made of. */
+export type Plain = null | boolean | number | bigint | string | Uint8Array | readonly Plain[];
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Up to this length a text is coded in a loop: the call alone costs more. */
+const SHORT_TEXT = 40;
+/** From this length on a text's size is computed first, instead of allowing for the largest. */
+const LONG_TEXT = 1 << 16;
+/** A buffer that has grown beyond this is dropped once it is empty. */
+const KEEP = 1 << 20;
+
+/** Appends to a buffer that grows. */
+export class Writer {
+  bytes: Uint8Array<ArrayBuffer> = new Uint8Array(1024);
+  view: DataView = new DataView(this.bytes.buffer);
+  length = 0;
+
+  /** Makes room for `count` more bytes and returns where they start. */
+  reserve(count: number): number {
+    const at = this.length;
+    if (at + count > this.bytes.length) {
+      const grown = new Uint8Array(Math.max(this.bytes.length * 2, at + count));
+      grown.set(this.bytes.subarray(0, at));
+      this.bytes = grown;
+      this.view = new DataView(grown.buffer);
+    }
+    this.length = at + count;
+    return at;
+  }
+
+  /** Empties it, and gives exceptional memory back. */
+  clear(): void {
+    this.length = 0;
+    if (this.bytes.length > KEEP) {
+      this.bytes = new Uint8Array(1024);
+      this.view = new DataView(this.bytes.buffer);
+    }
+  }
+
+  u8(value: number): void {
+    const at = this.reserve(1);
+    this.bytes[at] = value;
+  }
+
+  u32(value: number): void {
+    const at = this.reserve(4);
+    this.view.setUint32(at, value, true);
+  }
+
+  f64(value: number): void {
+    const at = this.reserve(8);
+    this.view.setFloat64(at, value, true);
+  }
+
+  int32(value: number): void {
+    const at = this.reserve(5);
+    this.bytes[at] = INT32;
+    this.view.setInt32(at + 1, value, true);
+  }
+
+  int64(value: bigint): void {
+    const at = this.reserve(9);
+    this.bytes[at] = INT64;
+    this.view.setBigInt64(at + 1, value, true);
+  }
+
+  /** `tag` is INTEGER or FLOAT. */
+  double(tag: number, value: number): void {
+    const at = this.reserve(9);
+    this.bytes[at] = tag;
+    this.view.setFloat64(at + 1, value, true);
+  }
+
+  /** A length and the text in UTF-8; `tag` is TEXT or REFUSED. */
+  text(tag: number, value: string): void {
+    const start = this.reserve(5);
+    this.bytes[start] = tag;
+    if (value.length > SHORT_TEXT || !this.#ascii(value)) {
+      const most = value.length < LONG_TEXT ? value.length * 3 : utf8Length(value);
+      const at = this.reserve(most);
+      this.length = at + encoder.encodeInto(value, this.bytes.subarray(at)).written;
+    }
+    this.view.setUint32(start + 1, this.length - start - 5, true);
+  }
+
+  /** Appends a short text if it is ASCII. */
+  #ascii(value: string): boolean {
+    const at = this.reserve(value.length);
+    for (let i = 0; i < value.length; i++) {
+      const code = value.charCodeAt(i);
+      if (code > 0x7f) {
+        this.length = at;
+        return false;
+      }
+      this.bytes[at + i] = code;
+    }
+    return true;
+  }
+
+  blob(value: Uint8Array): void {
+    const at = this.reserve(5 + value.length);
+    this.bytes[at] = BLOB;
+    this.view.setUint32(at + 1, value.length, true);
+    this.bytes.set(value, at + 5);
+  }
+
+  value(value: Plain): void {
+    if (typeof value === "number") {
+      const small = value | 0;
+      if (small === value && !Object.is(value, -0)) this.int32(value);
+      else this.double(FLOAT, value);
+    } else if (typeof value === "string") this.text(TEXT, value);
+    else if (value === null) this.u8(NULL);
+    else if (typeof value === "boolean") this.u8(value ? TRUE : FALSE);
+    else if (typeof value === "bigint") this.int64(value);
+    else if (value instanceof Uint8Array) this.blob(value);
+    else this.array(value);
+  }
+
+  array(values: readonly Plain[]): void {
+    const at = this.reserve(5);
+    this.bytes[at] = ARRAY;
+    this.view.setUint32(at + 1, values.length, true);
+    for (const value of values) this.value(value);
+  }
+}
+
+/** Reads what a writer wrote. */
+export class Reader {
+  bytes: Uint8Array;
+  view: DataView;
+  at = 0;
+
+  constructor(bytes: Uint8Array = new Uint8Array(1024)) {
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  u8(): number {
+    return this.bytes[this.at++]!;
+  }
+
+  u32(): number {
+    this.at += 4;
+    return this.view.getUint32(this.at - 4, true);
+  }
+
+  i32(): number {
+    this.at += 4;
+    return this.view.getInt32(this.at - 4, true);
+  }
+
+  f64(): number {
+    this.at += 8;
+    return this.view.getFloat64(this.at - 8, true);
+  }
+
+  i64(): bigint {
+    this.at += 8;
+    return this.view.getBigInt64(this.at - 8, true);
+  }
+
+  /** A view of the next `length` bytes, which the next message will overwrite. */
+  take(length: number): Uint8Array {
+    this.at += length;
+    return this.bytes.subarray(this.at - length, this.at);
+  }
+
+  text(length: number): string {
+    const start = this.at;
+    this.at += length;
+    return decodeText(this.bytes, start, this.at);
+  }
+
+  value(): Plain {
+    const tag = this.u8();
+    switch (tag) {
+      case NULL:
+        return null;
+      case INT32:
+        return this.i32();
+      case INT64:
+        return this.i64();
+      case INTEGER:
+      case FLOAT:
+        return this.f64();
+      case TEXT:
+      case REFUSED:
+        return this.text(this.u32());
+      case BLOB:
+        return this.take(this.u32());
+      case FALSE:
+      case TRUE:
+        return tag === TRUE;
+      default:
+        return this.array();
+    }
+  }
+
+  /** Moves past a value. */
+  skip(): void {
+    switch (this.u8()) {
+      case INT32:
+        this.at += 4;
+        break;
+      case INT64:
+      case INTEGER:
+      case FLOAT:
+        this.at += 8;
+        break;
+      case TEXT:
+      case BLOB:
+      case REFUSED: {
+        const length = this.u32();
+        this.at += length;
+      }
+    }
+  }
+
+  array(): Plain[] {
+    const values: Plain[] = new Array(this.u32());
+    for (let i = 0; i < values.length; i++) values[i] = this.value();
+    return values;
+  }
+}
+
+/** Decodes UTF-8; throws a `TypeError` when it is not valid. */
+export function decodeText(bytes: Uint8Array, start: number, end: number): string {
+  if (end - start <= SHORT_TEXT) {
+    let text = "";
+    let at = start;
+    for (; at < end; at++) {
+      const code = bytes[at]!;
+      if (code > 0x7f) break;
+      text += String.fromCharCode(code);
+    }
+    if (at === end) return text;
+  }
+  return decoder.decode(bytes.subarray(start, end));
+}
+
+/** Number of bytes of a well-formed text in UTF-8. */
+export function utf8Length(value: string): number {
+  let length = value.length;
+  for (let i = 0; i < value.length; i++) {
+    const code = value.charCodeAt(i);
+    if (code > 0x7f) length += code > 0x7ff && (code & 0xf800) !== 0xd800 ? 2 : 1;
+  }
+  return length;
+}
+
+/** Takes framed messages off a pipe. */
+export class Inbox extends Reader {
+  #filled = 0;
+  /** Where the message that is being read ends. */
+  end = 0;
+
+  /**
+   * Moves to the next message when one is whole, reading from the pipe what it needs. Its bytes
+   * stay as they are until the next call.
+   */
+  next(pipe: { read(into: Uint8Array, offset: number, limit: number): number }): boolean {
+    this.at = this.end;
+    if (this.at === this.#filled) this.#rewind();
+    for (;;) {
+      const have = this.#filled - this.at;
+      const need = have < 4 ? 4 : 4 + this.view.getUint32(this.at, true);
+      if (have >= need && have >= 4) {
+        this.end = this.at + need;
+        this.at += 4;
+        return true;
+      }
+      this.#room(need);
+      const count = pipe.read(this.bytes, this.#filled, this.bytes.length - this.#filled);
+      if (count === 0) return false;
+      this.#filled += count;
+    }
+  }
+
+  #rewind(): void {
+    this.at = this.end = this.#filled = 0;
+    if (this.bytes.length > KEEP) this.#resize(1024);
+  }
+
+  /** Makes room for a message of `need` bytes, moving its beginning to the front. */
+  #room(need: number): void {
+    if (this.at > 0) {
+      this.bytes.copyWithin(0, this.at, this.#filled);
+      this.#filled -= this.at;
+      this.at = this.end = 0;
+    }
+    if (need > this.bytes.length || this.bytes.length < 1 << 16) {
+      this.#resize(Math.max(need, 1 << 16));
+    }
+  }
+
+  #resize(capacity: number): void {
+    const resized = new Uint8Array(capacity);
+    resized.set(this.bytes.subarray(0, Math.min(this.#filled, capacity)));
+    this.bytes = resized;
+    this.view = new DataView(resized.buffer);
+  }
+}

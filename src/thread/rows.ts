@@ -1,0 +1,268 @@
+/**
+ * Row batches as bytes: the number of rows, the cells of row after row, then all their text in one
+ * block. The block is decoded with one call and cut up, which is what makes large results cheap.
+ *
+ * @module
+ */
+import { BLOB, FLOAT, INT32, INT64, INTEGER, NULL, TEXT, type Writer } from "./codec.ts";
+
+/** What a batch reads of the statement that stands on a row. */
+export interface Columns {
+  readonly columnCount: number;
+  columnType(column: number): number;
+  columnDouble(column: number): number;
+  columnInt64(column: number): bigint;
+  columnBytes(column: number): number;
+  /** Adds a TEXT value to a text block and returns its length. */
+  appendText(column: number): number;
+  /** Moves that block out. */
+  takeText(into: Uint8Array): void;
+  /** Copies a BLOB value of exactly this length. */
+  copyBlob(column: number, into: Uint8Array): void;
+}
+
+/** SQLite's fundamental types: https://sqlite.org/c3ref/c_blob.html */
+const SQLITE_INTEGER = 1;
+const SQLITE_FLOAT = 2;
+const SQLITE_TEXT = 3;
+const SQLITE_BLOB = 4;
+
+/** Number of rows, of columns, bytes of the cells, bytes of the text. */
+const HEADER = 16;
+
+/** Writes one batch to the end of a writer, row by row. */
+export class BatchWriter {
+  readonly #writer: Writer;
+  #start = 0;
+  #textLength = 0;
+  #row: Columns | undefined;
+  rowCount = 0;
+
+  constructor(writer: Writer) {
+    this.#writer = writer;
+  }
+
+  /** Bytes so far. */
+  get length(): number {
+    return this.#writer.length - this.#start + this.#textLength;
+  }
+
+  begin(): void {
+    this.#start = this.#writer.reserve(HEADER);
+    this.#textLength = 0;
+    this.rowCount = 0;
+  }
+
+  add(row: Columns): void {
+    const writer = this.#writer;
+    const count = row.columnCount;
+    this.#row = row;
+    for (let i = 0; i < count; i++) {
+      switch (row.columnType(i)) {
+        case SQLITE_INTEGER: {
+          const value = row.columnDouble(i);
+          const small = value | 0;
+          if (small === value) writer.int32(small);
+          else if (Number.isSafeInteger(value)) writer.double(INTEGER, value);
+          else writer.int64(row.columnInt64(i)); // a double holds it no more
+          break;
+        }
+        case SQLITE_FLOAT:
+          writer.double(FLOAT, row.columnDouble(i));
+          break;
+        case SQLITE_TEXT: {
+          const length = row.appendText(i);
+          writer.u8(TEXT);
+          writer.u32(length);
+          this.#textLength += length;
+          break;
+        }
+        case SQLITE_BLOB: {
+          const length = row.columnBytes(i);
+          writer.u8(BLOB);
+          writer.u32(length);
+          const at = writer.reserve(length);
+          row.copyBlob(i, writer.bytes.subarray(at, at + length));
+          break;
+        }
+        default:
+          writer.u8(NULL);
+      }
+    }
+    this.rowCount++;
+  }
+
+  end(): void {
+    const writer = this.#writer;
+    const row = this.#row!;
+    const cells = writer.length - this.#start - HEADER;
+    const at = writer.reserve(this.#textLength);
+    row.takeText(writer.bytes.subarray(at, at + this.#textLength));
+    writer.view.setUint32(this.#start, this.rowCount, true);
+    writer.view.setUint32(this.#start + 4, row.columnCount, true);
+    writer.view.setUint32(this.#start + 8, cells, true);
+    writer.view.setUint32(this.#start + 12, this.#textLength, true);
+  }
+}
+
+/** How values are handed out. */
+export interface Decoding {
+  readonly integers: "auto" | "bigint" | "number";
+  readonly text: "string" | "bytes" | ((bytes: Uint8Array) => unknown);
+}
+
+/** A value can't be handed out as asked for. */
+export class Undecodable extends Error {
+  readonly column: number;
+  /** The bytes of a text that is not UTF-8; null when an integer is too large for a number. */
+  readonly bytes: Uint8Array | null;
+  constructor(column: number, bytes: Uint8Array | null) {
+    super(bytes ? "invalid UTF-8" : "integer too large");
+    this.column = column;
+    this.bytes = bytes;
+  }
+}
+
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Reads the batch at `at` and appends its rows, as arrays. All that it returns are copies. */
+export function readBatch(
+  bytes: Uint8Array,
+  view: DataView,
+  at: number,
+  decoding: Decoding,
+  rows: unknown[][],
+): void {
+  const rowCount = view.getUint32(at, true);
+  const columnCount = view.getUint32(at + 4, true);
+  const cells = view.getUint32(at + 8, true);
+  const textLength = view.getUint32(at + 12, true);
+  const textStart = at + HEADER + cells;
+  const text = decoding.text === "string"
+    ? new TextBlock(bytes, textStart, textLength)
+    : new ByteBlock(bytes, textStart, decoding.text);
+  const { integers } = decoding;
+  at += HEADER;
+  for (let r = 0; r < rowCount; r++) {
+    const row: unknown[] = new Array(columnCount);
+    for (let c = 0; c < columnCount; c++) {
+      switch (bytes[at++]) {
+        case INT32: {
+          const value = view.getInt32(at, true);
+          row[c] = integers === "bigint" ? BigInt(value) : value;
+          at += 4;
+          break;
+        }
+        case INTEGER: {
+          const value = view.getFloat64(at, true);
+          row[c] = integers === "bigint" ? BigInt(value) : value;
+          at += 8;
+          break;
+        }
+        case INT64:
+          if (integers === "number") throw new Undecodable(c, null);
+          row[c] = view.getBigInt64(at, true);
+          at += 8;
+          break;
+        case FLOAT:
+          row[c] = view.getFloat64(at, true);
+          at += 8;
+          break;
+        case TEXT:
+          row[c] = text.next(view.getUint32(at, true), c);
+          at += 4;
+          break;
+        case BLOB: {
+          const length = view.getUint32(at, true);
+          at += 4;
+          row[c] = bytes.slice(at, at + length);
+          at += length;
+          break;
+        }
+        default:
+          row[c] = null;
+      }
+    }
+    rows.push(row);
+  }
+}
+
+/** A batch's texts as strings, in order. */
+class TextBlock {
+  readonly #bytes: Uint8Array;
+  #at: number;
+  /** The block as one string; null when some text in it is not UTF-8, or may not be. */
+  readonly #all: string | null;
+  readonly #ascii: boolean;
+  #used = 0;
+
+  constructor(bytes: Uint8Array, start: number, length: number) {
+    this.#bytes = bytes;
+    this.#at = start;
+    this.#all = decodeOrNull(bytes, start, start + length);
+    // Only ASCII has as many UTF-16 units as bytes, and then a text is where its bytes are.
+    this.#ascii = this.#all !== null && this.#all.length === length;
+  }
+
+  next(length: number, column: number): string {
+    const start = this.#at;
+    const end = this.#at = start + length;
+    if (this.#ascii) {
+      const used = this.#used;
+      this.#used += length;
+      return this.#all!.slice(used, this.#used);
+    }
+    if (this.#all !== null && !continues(this.#bytes, start, length)) {
+      const used = this.#used;
+      this.#used += utf16Length(this.#bytes, start, end);
+      return this.#all.slice(used, this.#used);
+    }
+    const text = decodeOrNull(this.#bytes, start, end);
+    if (text === null) throw new Undecodable(column, this.#bytes.slice(start, end));
+    return text;
+  }
+}
+
+/** A batch's texts as bytes, or as what a function makes of them. */
+class ByteBlock {
+  readonly #bytes: Uint8Array;
+  #at: number;
+  readonly #make: "bytes" | ((bytes: Uint8Array) => unknown);
+
+  constructor(bytes: Uint8Array, start: number, make: "bytes" | ((b: Uint8Array) => unknown)) {
+    this.#bytes = bytes;
+    this.#at = start;
+    this.#make = make;
+  }
+
+  next(length: number, _column: number): unknown {
+    const text = this.#bytes.slice(this.#at, this.#at += length);
+    return this.#make === "bytes" ? text : this.#make(text);
+  }
+}
+
+/**
+ * A text that begins with a continuation byte is not UTF-8, even where the block as a whole is:
+ * the end of the text before it then isn't, either.
+ */
+function continues(bytes: Uint8Array, start: number, length: number): boolean {
+  return length > 0 && (bytes[start]! & 0xc0) === 0x80;
+}
+
+/** UTF-16 units of valid UTF-8: one a character, two for those of four bytes. */
+function utf16Length(bytes: Uint8Array, start: number, end: number): number {
+  let units = 0;
+  for (let i = start; i < end; i++) {
+    const byte = bytes[i]!;
+    if ((byte & 0xc0) !== 0x80) units += byte >= 0xf0 ? 2 : 1;
+  }
+  return units;
+}
+
+function decodeOrNull(bytes: Uint8Array, start: number, end: number): string | null {
+  try {
+    return decoder.decode(bytes.subarray(start, end));
+  } catch {
+    return null;
+  }
+}

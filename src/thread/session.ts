@@ -1,0 +1,350 @@
+/**
+ * One open connection in its thread: what each operation does.
+ *
+ * @module
+ */
+import { SQLITE_LIMIT_LENGTH, SQLITE_LIMIT_SQL_LENGTH } from "../../ffi/constants.ts";
+import { load } from "../../ffi/libsqlite3.ts";
+import { SQLITE_BUSY, SQLITE_INTERRUPT } from "../../ffi/result_codes.ts";
+import { Database, SqliteFailure } from "../../ffi/sqlite.ts";
+import { bindParameters } from "./bind.ts";
+import { Reader } from "./codec.ts";
+import type { Channel } from "./pipe.ts";
+import {
+  type Autocommit,
+  type Executed,
+  Failure,
+  type IsolationLevel,
+  type Operations,
+} from "./protocol.ts";
+import type { BatchWriter } from "./rows.ts";
+import { Prepared, type Run, Slots } from "./statements.ts";
+
+/** A batch that has reached this many bytes is sent: at most a few milliseconds to decode. */
+const BATCH_BYTES = 1 << 16;
+/** A batch that has the rows asked for is filled further for this many milliseconds. */
+const BATCH_TIME = 2;
+/** In place of a number of rows. */
+const ALL = -1;
+const ONE = -2;
+/** Values larger than this are not kept bound once their statement has run. */
+const LARGE_PARAMETERS = 1 << 16;
+/** Milliseconds between tries for a lock, as in SQLite's own busy handler. */
+const DELAYS = [1, 2, 5, 10, 15, 20, 25, 25, 25, 50, 50, 100];
+
+/** Where rows go: batches of the reply that is being made. */
+export interface Rows {
+  /** Starts a batch. */
+  begin(): BatchWriter;
+  /** Sends the batch ahead of the reply and starts another. */
+  next(): void;
+  /** Ends the batch, which goes with the reply. */
+  end(): void;
+}
+
+const encoder = new TextEncoder();
+const NO_RESULT: Executed = [true, -1, null, null];
+
+export class Session implements Omit<Operations, "open"> {
+  readonly database: Database;
+  /** What the `open` operation replies. */
+  readonly opened: ReturnType<Operations["open"]>;
+  readonly #channel: Channel;
+  readonly #rows: Rows;
+  readonly #slots: Slots;
+  readonly #runs = new Map<number, Run>();
+  /** Cursors whose executeMany has failed: what was sent of it behind is not done. */
+  readonly #failed = new Set<number>();
+  #isolationLevel: IsolationLevel;
+  #autocommit: Autocommit;
+  #interruptsSeen = 0;
+  /** What a setter failed with: nobody waits for a setter, so the next call says it. */
+  #owed: unknown;
+
+  constructor(channel: Channel, rows: Rows, ...request: Parameters<Operations["open"]>) {
+    const [filename, flags, timeout, isolationLevel, autocommit, path] = request;
+    const library = load(path ?? undefined);
+    this.database = Database.open(library, filename, flags);
+    this.opened = [
+      this.database.handle,
+      library.path,
+      this.database.limit(SQLITE_LIMIT_LENGTH, -1),
+      this.database.limit(SQLITE_LIMIT_SQL_LENGTH, -1),
+    ];
+    this.#channel = channel;
+    this.#rows = rows;
+    this.#slots = new Slots(this.database);
+    this.#isolationLevel = isolationLevel;
+    this.#autocommit = autocommit;
+    this.database.setBusyHandler(this.#waiter(timeout), timeout);
+    try {
+      if (autocommit === false) this.#run("BEGIN");
+    } catch (error) {
+      this.database.close();
+      throw error;
+    }
+  }
+
+  /** Before each request: from here on an interrupt is meant for it. */
+  start(operation: keyof Operations): void {
+    this.#interruptsSeen = this.#channel.interrupts();
+    const owed = this.#owed;
+    if (owed === undefined || operation === "close" || operation === "reset") return;
+    this.#owed = undefined;
+    throw owed;
+  }
+
+  /** What a handler's throw says to the other half. */
+  failure(error: unknown): unknown {
+    // The busy handler gave up since it was interrupted, but SQLite can only say that it is busy.
+    const interrupted = this.#channel.interrupts() !== this.#interruptsSeen;
+    if (interrupted && error instanceof SqliteFailure && (error.errno & 0xff) === SQLITE_BUSY) {
+      return new SqliteFailure(SQLITE_INTERRUPT, "interrupted", -1);
+    }
+    return error;
+  }
+
+  execute(
+    cursor: number,
+    slot: number,
+    sql: string | null,
+    parameters: Uint8Array,
+    rows: number,
+  ): Executed {
+    this.reset(cursor);
+    const prepared = this.#slots.prepare(slot, sql);
+    const { statement } = prepared;
+    if (statement === null) return NO_RESULT;
+    const run: Run = { prepared, statement, failure: undefined };
+    prepared.busy = true;
+    try {
+      this.#bind(run, new Reader(parameters));
+      this.#beginImplicitly(prepared);
+      const before = this.database.totalChanges();
+      const ended = this.#step(run, prepared.changes ? ALL : rows, true);
+      if (!ended) this.#runs.set(cursor, run);
+      else this.#release(run, parameters.length);
+      const changed = prepared.inserts && this.database.totalChanges() !== before;
+      return [
+        ended,
+        prepared.isDml ? this.database.changes() : -1,
+        changed ? rowid(this.database.lastInsertRowid()) : null,
+        prepared.describe(),
+      ];
+    } catch (error) {
+      const failure = this.failure(error); // before the reset changes what SQLite says
+      this.#release(run, parameters.length);
+      throw failure;
+    }
+  }
+
+  executeMany(
+    cursor: number,
+    slot: number,
+    sql: string | null,
+    sets: Uint8Array,
+    continued: boolean,
+  ): Executed {
+    const prepared = this.#slots.prepare(slot, sql);
+    if (!continued) this.#failed.delete(cursor);
+    else if (this.#failed.has(cursor)) return NO_RESULT;
+    const { statement } = prepared;
+    if (statement === null) return NO_RESULT;
+    if (!prepared.isDml && !prepared.inserts) {
+      prepared.release();
+      throw new Failure("ProgrammingError", "executeMany() can only execute DML statements.");
+    }
+    const run: Run = { prepared, statement, failure: undefined };
+    prepared.busy = true;
+    try {
+      if (!continued) this.#beginImplicitly(prepared);
+      const reader = new Reader(sets);
+      let held = 0n;
+      const values = () => held ||= this.database.hold(sets);
+      let changed = 0;
+      while (reader.at < sets.length) {
+        bindParameters(statement, reader, values);
+        while (statement.step()); // rows of a RETURNING are nobody's
+        statement.reset();
+        changed += this.database.changes();
+      }
+      return [true, changed, null, null];
+    } catch (error) {
+      this.#failed.add(cursor);
+      throw this.failure(error);
+    } finally {
+      this.#release(run, sets.length);
+    }
+  }
+
+  executeScript(sql: string): null {
+    if (this.#autocommit === "legacy" && !this.database.autocommit()) this.#run("COMMIT");
+    this.#run(sql);
+    return null;
+  }
+
+  fetch(cursor: number, rows: number): boolean {
+    const run = this.#runs.get(cursor);
+    if (!run) return true;
+    try {
+      if (run.failure) throw run.failure;
+      const ended = this.#step(run, rows, false);
+      if (ended) this.reset(cursor);
+      return ended;
+    } catch (error) {
+      const failure = this.failure(error);
+      this.reset(cursor);
+      throw failure;
+    }
+  }
+
+  reset(cursor: number): null {
+    this.#failed.delete(cursor);
+    const run = this.#runs.get(cursor);
+    if (run) {
+      this.#runs.delete(cursor);
+      this.#release(run, 0);
+    }
+    return null;
+  }
+
+  commit(): null {
+    return this.#end("COMMIT");
+  }
+
+  rollback(): null {
+    return this.#end("ROLLBACK");
+  }
+
+  setIsolationLevel(level: IsolationLevel): null {
+    this.#isolationLevel = level;
+    if (level === null) this.#runOwing("COMMIT", false);
+    return null;
+  }
+
+  setAutocommit(autocommit: Autocommit): null {
+    if (autocommit === true) this.#runOwing("COMMIT", false);
+    if (autocommit === false) this.#runOwing("BEGIN", true);
+    this.#autocommit = autocommit;
+    return null;
+  }
+
+  /** Ends what is open; SQLite rolls back what is not committed. */
+  close(): null {
+    // Also clears the mark that an interrupt left, which would keep the WAL from being removed.
+    this.#run("SELECT 1");
+    this.#channel.handleGone();
+    this.database.close();
+    return null;
+  }
+
+  #end(command: "COMMIT" | "ROLLBACK"): null {
+    if (this.#autocommit === true) return null;
+    if (!this.database.autocommit()) this.#run(command);
+    if (this.#autocommit === false) this.#run("BEGIN");
+    return null;
+  }
+
+  /** For a setter: runs a command if SQLite's autocommit is as said. */
+  #runOwing(sql: string, autocommit: boolean): void {
+    try {
+      if (this.database.autocommit() === autocommit) this.#run(sql);
+    } catch (error) {
+      this.#owed = error;
+    }
+  }
+
+  /** Runs statements to their ends, whatever rows they have. */
+  #run(sql: string): void {
+    const bytes = encoder.encode(sql);
+    for (let at = 0; at < bytes.length;) {
+      const [statement, end] = this.database.prepare(bytes, at, false);
+      at = end;
+      if (statement === null) continue;
+      try {
+        while (statement.step());
+      } catch (error) {
+        throw this.failure(error);
+      } finally {
+        statement.finalize();
+      }
+    }
+  }
+
+  #beginImplicitly(prepared: Prepared): void {
+    if (
+      prepared.isDml && this.#autocommit === "legacy" && this.#isolationLevel !== null &&
+      this.database.autocommit()
+    ) this.#run(`BEGIN ${this.#isolationLevel}`);
+  }
+
+  #bind({ statement }: Run, reader: Reader): void {
+    let held = 0n;
+    bindParameters(statement, reader, () => held ||= this.database.hold(reader.bytes));
+  }
+
+  /** Done with a result. */
+  #release(run: Run, parameterBytes: number): void {
+    if (parameterBytes > LARGE_PARAMETERS) {
+      run.statement.reset();
+      run.statement.clearBindings();
+      this.database.trim();
+    }
+    run.prepared.release();
+  }
+
+  /** Hands out rows: at least as many as asked for, and more while that is quick. True at the end. */
+  #step(run: Run, rows: number, first: boolean): boolean {
+    const { statement } = run;
+    let more = statement.step();
+    if (first) run.prepared.refresh();
+    if (!more) return true;
+    const batch = this.#rows.begin();
+    const deadline = rows === ALL ? 0 : performance.now() + BATCH_TIME;
+    try {
+      do {
+        batch.add(statement);
+        if (rows === ONE) {
+          more = false; // nobody will ask for what follows
+          break;
+        } else if (rows === ALL) {
+          if (batch.length >= BATCH_BYTES) this.#rows.next();
+        } else if (
+          batch.length >= BATCH_BYTES ||
+          (batch.rowCount >= rows && checksClock(batch.rowCount) && performance.now() >= deadline)
+        ) break;
+        more = statement.step();
+      } while (more);
+    } catch (error) {
+      // The rows before it are handed out first, when the caller is going to ask for more.
+      if (rows === ALL || batch.rowCount === 0) throw error;
+      run.failure = this.failure(error);
+    }
+    this.#rows.end();
+    return !more;
+  }
+
+  /** SQLite's busy handler: waits as SQLite's own would, but ends at once when interrupted. */
+  #waiter(timeout: number): (tries: number) => boolean {
+    let since = 0;
+    return (tries) => {
+      const now = performance.now();
+      if (tries === 0) since = now;
+      const left = since + timeout - now;
+      if (left <= 0) return false;
+      const delay = DELAYS[Math.min(tries, DELAYS.length - 1)]!;
+      return this.#channel.pause(this.#interruptsSeen, Math.min(delay, left));
+    };
+  }
+}
+
+/** Reading the clock costs about as much as a row, so it is looked at less and less often. */
+function checksClock(row: number): boolean {
+  return row < 16 || (row & 15) === 0;
+}
+
+/** A rowid as it is handed out. */
+function rowid(id: bigint): number | bigint {
+  const number = Number(id);
+  return Number.isSafeInteger(number) ? number : id;
+}

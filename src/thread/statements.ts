@@ -1,0 +1,107 @@
+/**
+ * The worker's prepared statements: those that are kept by slot, and the results still being read.
+ *
+ * @module
+ */
+import { type Database, type Statement } from "../../ffi/sqlite.ts";
+import { type ColumnList, Failure } from "./protocol.ts";
+import { firstWord, skipBlank } from "./sql.ts";
+
+const encoder = new TextEncoder();
+
+/** A statement and what is known about it. */
+export class Prepared {
+  /** Null when the text holds no statement, only blanks and comments. */
+  readonly statement: Statement | null;
+  /** What `sqlite3` calls DML, by the first word: it is what begins a transaction by itself. */
+  readonly isDml: boolean;
+  /** The rows have to be read to the end at once, since they come with changes. */
+  readonly changes: boolean;
+  readonly inserts: boolean;
+  /** Stays compiled when its result has been read. */
+  kept: boolean;
+  /** A result of it is being read. */
+  busy = false;
+  #described = false;
+  #reprepared = 0;
+
+  constructor(database: Database, sql: Uint8Array, kept: boolean) {
+    const [statement, end] = database.prepare(sql, 0, kept);
+    if (skipBlank(sql, end) < sql.length) {
+      statement?.finalize();
+      throw new Failure("ProgrammingError", "You can only execute one statement at a time.");
+    }
+    const word = firstWord(sql);
+    this.statement = statement;
+    this.isDml = ["INSERT", "UPDATE", "DELETE", "REPLACE"].includes(word);
+    this.changes = statement !== null && !statement.readonly;
+    this.inserts = this.changes && ["INSERT", "REPLACE", "WITH"].includes(word);
+    this.kept = kept;
+  }
+
+  /** The columns when the other side does not know them yet: at first and after a schema change. */
+  describe(): ColumnList | null {
+    const { statement } = this;
+    if (statement === null || this.#described) return null;
+    this.#described = true;
+    return Array.from(
+      { length: statement.columnCount },
+      (_, i) => [statement.columnName(i), statement.columnDecltype(i)] as const,
+    );
+  }
+
+  /** Takes note if the step before had SQLite compile the statement again. */
+  refresh(): void {
+    const reprepared = this.statement!.reprepared();
+    if (reprepared === this.#reprepared) return;
+    this.#reprepared = reprepared;
+    this.#described = false;
+    this.statement!.refreshColumnCount();
+  }
+
+  /** Done with a result: ready for the next, or gone. */
+  release(): void {
+    this.busy = false;
+    if (this.kept) this.statement?.reset();
+    else this.statement?.finalize();
+  }
+}
+
+/** A result that has not been read to its end. */
+export interface Run {
+  readonly prepared: Prepared;
+  readonly statement: Statement;
+  /** What stopped it after rows that had to be handed out first. */
+  failure: unknown;
+}
+
+/** Statements by slot. */
+export class Slots {
+  readonly #database: Database;
+  readonly #texts: Uint8Array[] = [];
+  readonly #kept: (Prepared | undefined)[] = [];
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /**
+   * The statement of a slot, compiled when it is not. A new text takes the slot over. While a
+   * result of the kept statement is being read there is a second one of the same text.
+   */
+  prepare(slot: number, sql: string | null): Prepared {
+    if (slot < 0) return new Prepared(this.#database, encoder.encode(sql!), false);
+    const kept = this.#kept[slot];
+    if (sql !== null) {
+      // What is being read goes on, and goes away when it has been read.
+      if (kept?.busy) kept.kept = false;
+      else kept?.statement?.finalize();
+      this.#kept[slot] = undefined;
+      this.#texts[slot] = encoder.encode(sql);
+    } else if (kept) {
+      return kept.busy ? new Prepared(this.#database, this.#texts[slot]!, false) : kept;
+    }
+    // Kept only once it has been compiled: a failure leaves the text, for the next try.
+    return this.#kept[slot] = new Prepared(this.#database, this.#texts[slot]!, true);
+  }
+}

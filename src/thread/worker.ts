@@ -1,0 +1,180 @@
+/**
+ * The worker half of a connection: takes requests off one pipe and puts replies on the other.
+ *
+ * Every way out of a handler is a reply: what it throws goes back as a failure. So when this
+ * thread ends without having been asked to, it is a real crash, and the other half cleans up.
+ *
+ * @module
+ */
+import { workerData } from "node:worker_threads";
+import { LibraryError } from "../../ffi/libsqlite3.ts";
+import { SqliteFailure } from "../../ffi/sqlite.ts";
+import { Inbox, type Plain, Writer } from "./codec.ts";
+import { Channel } from "./pipe.ts";
+import {
+  DONE,
+  FAILED,
+  Failure,
+  type Operation,
+  OPERATIONS,
+  PART,
+  type Request,
+} from "./protocol.ts";
+import { BatchWriter } from "./rows.ts";
+import { type Rows, Session } from "./session.ts";
+
+/** How long to look for the next request before sleeping, in milliseconds: at least, at most. */
+const SPIN_LEAST = 0.002;
+const SPIN_MOST = 0.05;
+/** A sleep shorter than this, in milliseconds, tells that looking longer would have paid. */
+const SHORT_SLEEP = 0.3;
+
+/** The reply being made: a frame of length, call, status, connection state, rows, value. */
+class Outbox implements Rows {
+  readonly #channel: Channel;
+  readonly #out = new Writer();
+  readonly #batch = new BatchWriter(this.#out);
+  #call = 0;
+  session: Session | undefined;
+
+  constructor(channel: Channel) {
+    this.#channel = channel;
+  }
+
+  start(call: number): void {
+    this.#call = call;
+    this.#out.clear();
+    this.#out.reserve(FRAME_HEADER);
+    this.#out.view.setUint32(FRAME_HEADER - 4, 0, true);
+  }
+
+  begin(): BatchWriter {
+    this.#batch.begin();
+    return this.#batch;
+  }
+
+  next(): void {
+    this.end();
+    this.#send(PART);
+    this.start(this.#call);
+    this.#batch.begin();
+  }
+
+  end(): void {
+    this.#batch.end();
+    this.#out.view.setUint32(FRAME_HEADER - 4, this.#out.length - FRAME_HEADER, true);
+  }
+
+  done(value: Plain): void {
+    this.#out.value(value);
+    this.#send(DONE);
+  }
+
+  failed({ kind, message, errno, offset }: Failure): void {
+    this.start(this.#call); // without rows
+    this.#out.value([kind, message, errno, offset]);
+    this.#send(FAILED);
+  }
+
+  #send(status: number): void {
+    const { view, length, bytes } = this.#out;
+    const database = this.session?.database;
+    view.setUint32(0, length - 4, true);
+    view.setUint32(4, this.#call, true);
+    view.setUint8(8, status);
+    view.setUint8(9, database && !database.autocommit() ? 1 : 0);
+    view.setFloat64(10, database?.totalChanges() ?? 0, true);
+    const { replies, workerBell } = this.#channel;
+    for (let at = 0; !this.#channel.exiting;) {
+      at += replies.write(bytes, at, length);
+      if (at === length) break;
+      workerBell.sleep(() => replies.space() > 0 || this.#channel.exiting);
+    }
+  }
+}
+
+const FRAME_HEADER = 22;
+
+class Worker {
+  readonly #channel: Channel;
+  readonly #inbox = new Inbox();
+  readonly #outbox: Outbox;
+  #session: Session | undefined;
+  #spin = SPIN_MOST;
+
+  constructor(channel: Channel) {
+    this.#channel = channel;
+    this.#outbox = new Outbox(channel);
+  }
+
+  /** Serves until the connection is closed. */
+  serve(): void {
+    do {
+      while (!this.#inbox.next(this.#channel.requests)) {
+        if (this.#channel.exiting) return this.#exit();
+        this.#rest();
+      }
+    } while (this.#handle());
+  }
+
+  /** Handles one request. False after the last. */
+  #handle(): boolean {
+    const inbox = this.#inbox;
+    const outbox = this.#outbox;
+    outbox.start(inbox.u32());
+    const operation = OPERATIONS[inbox.u8()]!;
+    try {
+      this.#session?.start(operation);
+      const reply = this.#perform(operation, inbox.value() as Plain[]);
+      outbox.done(reply);
+    } catch (error) {
+      outbox.failed(toFailure(error));
+      return operation !== "open";
+    }
+    return operation !== "close";
+  }
+
+  #perform(operation: Operation, request: Plain[]): Plain {
+    if (operation === "open") {
+      const session = new Session(this.#channel, this.#outbox, ...request as Request<"open">);
+      this.#session = this.#outbox.session = session;
+      return session.opened;
+    }
+    const session = this.#session!;
+    if (operation === "close") this.#session = this.#outbox.session = undefined;
+    // The table's types tie the two together on each side; here only bytes say so.
+    return (session[operation] as (...request: Plain[]) => Plain).apply(session, request);
+  }
+
+  /** Nothing to do: looks a moment longer, then sleeps, since waking up costs about 30 us. */
+  #rest(): void {
+    const start = performance.now();
+    const { requests, workerBell } = this.#channel;
+    while (performance.now() - start < this.#spin) {
+      for (let i = 0; i < 32; i++) if (requests.available() > 0) return;
+    }
+    this.#spin = Math.max(this.#spin / 2, SPIN_LEAST);
+    const asleep = performance.now();
+    workerBell.sleep(() => requests.available() > 0 || this.#channel.exiting);
+    if (performance.now() - asleep < SHORT_SLEEP) this.#spin = SPIN_MOST;
+  }
+
+  /** The process ends. */
+  #exit(): void {
+    this.#session?.close();
+    this.#channel.exited();
+  }
+}
+
+function toFailure(error: unknown): Failure {
+  if (error instanceof Failure) return error;
+  if (error instanceof SqliteFailure) {
+    return new Failure("sqlite", error.message, error.errno, error.offset);
+  }
+  if (error instanceof LibraryError) return new Failure("InterfaceError", error.message);
+  if (error instanceof RangeError) return new Failure("DataError", `Too large: ${error.message}`);
+  const message = error instanceof Error ? error.stack ?? error.message : String(error);
+  return new Failure("InternalError", message);
+}
+
+new Worker(new Channel(workerData as SharedArrayBuffer)).serve();

@@ -1,0 +1,195 @@
+/**
+ * What may be bound, and how it is checked and copied when a call is made. What gets past here is
+ * in range for SQLite: a bad value fails with the caller's stack, and nothing has been sent.
+ *
+ * @module
+ */
+import { DataError, ProgrammingError } from "./errors.ts";
+import {
+  FLOAT,
+  MAPPING,
+  NONE,
+  NULL,
+  REFUSED,
+  SEQUENCE,
+  TEXT,
+  utf8Length,
+  Writer,
+} from "./thread/codec.ts";
+
+/**
+ * A value as SQLite stores it: NULL, INTEGER, REAL, TEXT or BLOB. An INTEGER is read as a `number`
+ * when that is exact and as a `bigint` when it is not.
+ */
+export type SqlValue = null | number | bigint | string | Uint8Array;
+
+/** A value that can be bound. `boolean` is stored as 0 or 1. */
+export type Bindable = SqlValue | boolean | ArrayBufferView | ArrayBufferLike;
+
+/** Parameters of a statement: by position for `?`, by name without prefix for `:a`, `@a`, `$a`. */
+export type SqlParameters =
+  | Iterable<unknown>
+  | { readonly [name: string]: unknown }
+  | ReadonlyMap<string, unknown>;
+
+/** The largest values that the connection's SQLite takes, in bytes. */
+export interface Limits {
+  readonly length: number;
+  readonly sqlLength: number;
+}
+
+const INT64_MIN = -(2n ** 63n);
+const INT64_MAX = 2n ** 63n - 1n;
+
+const scratch = new Writer();
+
+/** Checks and encodes the parameters of one statement. */
+export function encodeParameters(parameters: unknown, limits: Limits): Uint8Array {
+  if (parameters === undefined) return NO_PARAMETERS;
+  // An adapter or an iterator of the caller's may itself end up here.
+  const writer = scratch.length === 0 ? scratch : new Writer();
+  try {
+    writeParameters(writer, parameters, limits);
+    return writer.bytes.slice(0, writer.length);
+  } finally {
+    writer.clear();
+  }
+}
+
+const NO_PARAMETERS = new Uint8Array([NONE]);
+
+/** Appends one encoded parameter set. */
+export function writeParameters(writer: Writer, parameters: unknown, limits: Limits): void {
+  if (Array.isArray(parameters)) return writeSequence(writer, parameters, limits);
+  if (typeof parameters === "object" && parameters !== null) {
+    if (parameters instanceof Map) return writeMapping(writer, parameters.entries(), limits);
+    if (Symbol.iterator in parameters) {
+      return writeSequence(writer, Array.from(parameters as Iterable<unknown>), limits);
+    }
+    const prototype = Object.getPrototypeOf(parameters);
+    if (prototype === null || Object.getPrototypeOf(prototype) === null) {
+      return writeMapping(writer, Object.entries(parameters), limits);
+    }
+  }
+  throw new ProgrammingError(`Parameters of type '${typeName(parameters)}' are not supported`);
+}
+
+function writeSequence(writer: Writer, values: readonly unknown[], limits: Limits): void {
+  const count = values.length;
+  writer.u8(SEQUENCE);
+  writer.u32(count);
+  for (let i = 0; i < count; i++) writeValue(writer, values[i], i + 1, limits, false);
+}
+
+function writeMapping(
+  writer: Writer,
+  entries: Iterable<readonly [unknown, unknown]>,
+  limits: Limits,
+): void {
+  writer.u8(MAPPING);
+  const at = writer.reserve(4);
+  let count = 0;
+  for (const [name, value] of entries) {
+    if (typeof name !== "string") {
+      throw new ProgrammingError(`A parameter's name is a string, got ${typeName(name)}`);
+    }
+    if (!name.isWellFormed()) continue; // no SQL text can have such a name
+    writer.text(TEXT, name);
+    // Only the statement knows whether it uses this one: if not, it may be anything.
+    writeValue(writer, value, name, limits, true);
+    count++;
+  }
+  writer.view.setUint32(at, count, true);
+}
+
+function writeValue(
+  writer: Writer,
+  value: unknown,
+  name: number | string,
+  limits: Limits,
+  optional: boolean,
+): void {
+  switch (typeof value) {
+    case "number":
+      return writeNumber(writer, value);
+    case "string":
+      return writeText(writer, value, name, limits);
+    case "bigint":
+      if (value < INT64_MIN || value > INT64_MAX) {
+        throw new DataError(`Error binding parameter ${name}: integer out of the range of 64 bits`);
+      }
+      return writer.int64(value);
+    case "boolean":
+      return writer.int32(value ? 1 : 0);
+  }
+  if (value === null) return writer.u8(NULL);
+  const bytes = bytesOf(value);
+  if (bytes) {
+    checkLength(bytes.length, name, limits);
+    return writer.blob(bytes);
+  }
+  if (optional) return writer.text(REFUSED, typeName(value));
+  throw new ProgrammingError(
+    `Error binding parameter ${name}: type '${typeName(value)}' is not supported`,
+  );
+}
+
+function writeNumber(writer: Writer, value: number): void {
+  const small = value | 0;
+  if (small === value && (small !== 0 || !Object.is(value, -0))) writer.int32(small);
+  else if (Number.isSafeInteger(value) && value !== 0) writer.int64(BigInt(value));
+  else if (value !== value) writer.u8(NULL);
+  else writer.double(FLOAT, value);
+}
+
+function writeText(writer: Writer, value: string, name: number | string, limits: Limits): void {
+  // Up to three bytes a unit: most texts need not be measured.
+  if (value.length * 3 > limits.length) checkLength(utf8Length(value), name, limits);
+  if (!value.isWellFormed()) {
+    throw new DataError(`Error binding parameter ${name}: text with a lone surrogate`);
+  }
+  writer.text(TEXT, value);
+}
+
+function checkLength(length: number, name: number | string, limits: Limits): void {
+  if (length > limits.length) {
+    throw new DataError(
+      `Error binding parameter ${name}: string or blob too big (${length} bytes, the limit is ` +
+        `${limits.length})`,
+      { code: "SQLITE_TOOBIG", errno: 18 },
+    );
+  }
+}
+
+/** The bytes of a buffer or a view, not copied. */
+function bytesOf(value: unknown): Uint8Array | undefined {
+  if (value instanceof Uint8Array) return value;
+  if (ArrayBuffer.isView(value)) {
+    return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+  }
+  if (value instanceof ArrayBuffer || value instanceof SharedArrayBuffer) {
+    return new Uint8Array(value);
+  }
+  return undefined;
+}
+
+/** What to call the type of a value in a message. */
+export function typeName(value: unknown): string {
+  if (value === null) return "null";
+  if (typeof value !== "object") return typeof value;
+  return Object.getPrototypeOf(value)?.constructor?.name || "object";
+}
+
+/** Checks an SQL text. */
+export function checkSql(sql: unknown, limits: Limits): asserts sql is string {
+  if (typeof sql !== "string") {
+    throw new ProgrammingError(`SQL has to be a string, got ${typeName(sql)}`);
+  }
+  if (sql.includes("\0")) {
+    throw new ProgrammingError("the query contains a null character", { sql });
+  }
+  if (!sql.isWellFormed()) throw new DataError("the query has a lone surrogate", { sql });
+  if (sql.length * 3 > limits.sqlLength && utf8Length(sql) > limits.sqlLength) {
+    throw new DataError("query string is too large", { code: "SQLITE_TOOBIG", errno: 18 });
+  }
+}
