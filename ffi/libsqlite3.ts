@@ -187,8 +187,6 @@ export const TABLE = {
   sqlite3_str_append: fn("void", "address", "address", "i32"),
   /** `void sqlite3_str_reset(sqlite3_str*)` */
   sqlite3_str_reset: fn("void", "address"),
-  /** `int sqlite3_str_errcode(sqlite3_str*)` */
-  sqlite3_str_errcode: fn("i32", "address"),
   /** `char *sqlite3_str_value(sqlite3_str*)` */
   sqlite3_str_value: fn("address", "address"),
 } as const;
@@ -311,7 +309,7 @@ function dotted(version: number): string {
 
 /** The C string at an address, up to its NUL; "" for a null pointer. */
 export function cString(library: Library, address: bigint): string {
-  if (address === 0n) return "";
+  if (!address) return "";
   const bytes = new Uint8Array(Number(library.strlen(address)) + 1);
   library.memcpy(bytes, address, BigInt(bytes.length));
   return new TextDecoder().decode(bytes.subarray(0, -1));

@@ -1,5 +1,8 @@
 /**
- * Node: the built-in `node:ffi` (on by default since 26.9), else the optional package `koffi`.
+ * Node: the optional package `koffi`, else the built-in `node:ffi` (on by default since 26.9).
+ *
+ * koffi comes first since its calls take 55-60 ns each. Those of node:ffi take 190 ns once more
+ * than one function is in use, since all go through one checking wrapper that V8 then can't inline.
  *
  * @module
  */
@@ -58,7 +61,7 @@ function nodeFfi(ffi: NodeFfi): Backend {
 }
 
 function koffiFfi(koffi: Koffi): Backend {
-  const type = (type: CType) => type === "buffer" ? "void *" : NATIVE[type];
+  const type = (type: CType) => type === "buffer" || type === "address" ? "void *" : NATIVE[type];
   const types = (signature: Signature): [string, string[]] => [
     type(signature.result),
     signature.parameters.map(type),
@@ -68,9 +71,9 @@ function koffiFfi(koffi: Koffi): Backend {
       const library = koffi.load(path);
       return bind(table, (name, signature) => {
         const call = library.func(name, ...types(signature));
+        if (signature.result !== "i64") return call;
         // koffi returns 64 bits as a number where one holds them.
-        const wide = signature.result === "i64" || signature.result === "address";
-        return wide ? (...parameters: unknown[]) => BigInt(call(...parameters)) : call;
+        return (...parameters: unknown[]) => BigInt(call(...parameters));
       });
     },
     callback: (signature, body) => {
@@ -108,18 +111,20 @@ function quietly<T>(load: () => T): T {
 }
 
 function pick(): Backend {
-  const builtin = quietly(() => process.getBuiltinModule?.("node:ffi"));
-  if (builtin) return nodeFfi(builtin as unknown as NodeFfi);
   const name = "koffi"; // by name, so that other runtimes never fetch it
+  let missing;
   try {
     return koffiFfi(createRequire(import.meta.url)(name) as Koffi);
-  } catch (cause) {
-    throw new Error(
-      `Node ${process.versions.node} has no node:ffi (built in since 26.9) and the package koffi ` +
-        "can't be loaded: run npm install koffi",
-      { cause },
-    );
+  } catch (error) {
+    missing = error;
   }
+  const builtin = quietly(() => process.getBuiltinModule?.("node:ffi"));
+  if (builtin) return nodeFfi(builtin as unknown as NodeFfi);
+  throw new Error(
+    `Node ${process.versions.node} has no node:ffi (built in since 26.9) and the package koffi ` +
+      "can't be loaded: run npm install koffi",
+    { cause: missing },
+  );
 }
 
 let picked: Backend | undefined;

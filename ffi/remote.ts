@@ -40,7 +40,7 @@ export class RemoteDatabase {
     if (library.sqlite3_mutex_try(mutex) !== SQLITE_OK) return false;
     // The worker's callbacks are gone with it.
     library.sqlite3_busy_handler(handle, 0n, 0n);
-    for (let next; (next = library.sqlite3_next_stmt(handle, 0n)) !== 0n;) {
+    for (let next; (next = library.sqlite3_next_stmt(handle, 0n));) {
       library.sqlite3_finalize(next);
     }
     library.sqlite3_mutex_leave(mutex);

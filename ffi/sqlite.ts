@@ -51,11 +51,11 @@ class NativeBuffer {
 
   /** Copies the bytes in and returns their address, valid until the next call. */
   hold(bytes: Uint8Array): bigint {
-    if (bytes.length > this.#capacity || this.#address === 0n) {
+    if (bytes.length > this.#capacity || !this.#address) {
       this.free();
       const capacity = Math.max(bytes.length, 4096);
       this.#address = this.#library.sqlite3_malloc64(BigInt(capacity));
-      if (this.#address === 0n) throw new SqliteFailure(SQLITE_NOMEM, "out of memory", -1);
+      if (!this.#address) throw new SqliteFailure(SQLITE_NOMEM, "out of memory", -1);
       this.#capacity = capacity;
     }
     this.#library.memmove(this.#address, bytes, BigInt(bytes.length));
@@ -99,7 +99,7 @@ export class Database {
       0n,
     );
     const handle = out[0]!;
-    if (handle === 0n) throw new SqliteFailure(SQLITE_NOMEM, "out of memory", -1);
+    if (!handle) throw new SqliteFailure(SQLITE_NOMEM, "out of memory", -1);
     const database = new Database(library, handle);
     try {
       library.sqlite3_extended_result_codes(handle, 1);
@@ -138,7 +138,7 @@ export class Database {
 
   /** Never fails: a handle with unfinished statements would be closed when they are finalized. */
   close(): void {
-    for (let next; (next = this.library.sqlite3_next_stmt(this.handle, 0n)) !== 0n;) {
+    for (let next; (next = this.library.sqlite3_next_stmt(this.handle, 0n));) {
       this.library.sqlite3_finalize(next);
     }
     this.#values.free();
@@ -151,10 +151,14 @@ export class Database {
     if (rc !== SQLITE_OK) throw this.failure();
   }
 
-  /** The last failed call's error; read before any other call changes it. */
-  failure(): SqliteFailure {
+  /**
+   * The last failed call's error; read before any other call changes it. `start` is where in the
+   * whole text the part began that SQLite was given.
+   */
+  failure(start = 0): SqliteFailure {
     const { library, handle } = this;
-    const offset = library.sqlite3_error_offset?.(handle) ?? -1;
+    const at = library.sqlite3_error_offset?.(handle) ?? -1;
+    const offset = at < 0 ? -1 : at + start;
     const errno = library.sqlite3_extended_errcode(handle);
     return new SqliteFailure(errno, cString(library, library.sqlite3_errmsg(handle)), offset);
   }
@@ -172,14 +176,15 @@ export class Database {
     const text = new Uint8Array(sql.length - start + 1);
     text.set(sql.subarray(start));
     const address = this.#values.hold(text);
-    this.check(library.sqlite3_prepare_v3(
+    const rc = library.sqlite3_prepare_v3(
       this.handle,
       address,
       text.length,
       persistent ? SQLITE_PREPARE_PERSISTENT : 0,
       bytes.subarray(0, 8),
       bytes.subarray(8),
-    ));
+    );
+    if (rc !== SQLITE_OK) throw this.failure(start);
     const end = start + Number(out[1]! - address);
     return [out[0] === 0n ? null : new Statement(this, out[0]!), end];
   }
@@ -202,12 +207,10 @@ export class Database {
   /** Moves the text block's bytes out, filling `into` exactly. */
   takeText(into: Uint8Array): void {
     const { library } = this;
-    const rc = library.sqlite3_str_errcode(this.#text);
-    if (rc === SQLITE_OK && into.length > 0) {
-      library.memcpy(into, library.sqlite3_str_value(this.#text), BigInt(into.length));
-    }
+    const address = library.sqlite3_str_value(this.#text); // null when memory ran out
+    if (address) library.memcpy(into, address, BigInt(into.length));
     library.sqlite3_str_reset(this.#text);
-    if (rc !== SQLITE_OK) throw new SqliteFailure(rc, "out of memory", -1);
+    if (!address) throw new SqliteFailure(SQLITE_NOMEM, "out of memory", -1);
   }
 
   autocommit(): boolean {
@@ -276,7 +279,7 @@ export class Statement {
   get parameterNames(): readonly (string | null)[] {
     return this.#parameterNames ??= Array.from({ length: this.parameterCount }, (_, i) => {
       const name = this.#library.sqlite3_bind_parameter_name(this.handle, i + 1);
-      return name === 0n ? null : cString(this.#library, name);
+      return !name ? null : cString(this.#library, name);
     });
   }
 
@@ -312,7 +315,7 @@ export class Statement {
 
   columnDecltype(column: number): string | null {
     const address = this.#library.sqlite3_column_decltype(this.handle, column);
-    return address === 0n ? null : cString(this.#library, address);
+    return !address ? null : cString(this.#library, address);
   }
 
   columnType(column: number): number {
@@ -335,9 +338,21 @@ export class Statement {
   appendText(column: number): number {
     // In this order: the first may convert the value, the second then tells its length.
     const address = this.#library.sqlite3_column_text(this.handle, column);
-    if (address === 0n) throw new SqliteFailure(SQLITE_NOMEM, "out of memory", -1);
+    if (!address) throw new SqliteFailure(SQLITE_NOMEM, "out of memory", -1);
     const length = this.#library.sqlite3_column_bytes(this.handle, column);
     this.database.appendText(address, length);
+    return length;
+  }
+
+  /**
+   * Copies a TEXT value if it fits and returns its length in bytes. Once a batch this is quicker
+   * than the text block: one copy instead of four calls.
+   */
+  copyText(column: number, into: Uint8Array): number {
+    const address = this.#library.sqlite3_column_text(this.handle, column);
+    if (!address) throw new SqliteFailure(SQLITE_NOMEM, "out of memory", -1);
+    const length = this.#library.sqlite3_column_bytes(this.handle, column);
+    if (length > 0 && length <= into.length) this.#library.memcpy(into, address, BigInt(length));
     return length;
   }
 
@@ -345,7 +360,7 @@ export class Statement {
   copyBlob(column: number, into: Uint8Array): void {
     if (into.length === 0) return;
     const address = this.#library.sqlite3_column_blob(this.handle, column);
-    if (address === 0n) throw new SqliteFailure(SQLITE_NOMEM, "out of memory", -1);
+    if (!address) throw new SqliteFailure(SQLITE_NOMEM, "out of memory", -1);
     this.#library.memcpy(into, address, BigInt(into.length));
   }
 

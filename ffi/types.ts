@@ -2,7 +2,8 @@
  * The one small interface that the three runtimes implement, and the C types it speaks of.
  *
  * An address is always a `bigint` (a C `uintptr_t` declared as an unsigned 64-bit integer), in every
- * runtime: no runtime's own pointer type ever leaves its file. Measured, this is also the fastest
+ * runtime: no runtime's own pointer type ever leaves its file. The null pointer is `0n` or, as koffi
+ * has it, null: it is asked for with `!address`. Measured, this is also the fastest
  * of the choices: 6-14 ns to receive one, against 13-50 ns for the runtimes' pointer types.
  *
  * @module

@@ -5,7 +5,7 @@
  */
 import process from "node:process";
 import { Core } from "./core.ts";
-import { ALL, Cursor, type CursorRequest, fetchAtOnce, ONE } from "./cursor.ts";
+import { Cursor, type CursorRequest, fetchAtOnce } from "./cursor.ts";
 import { toError, unwrap } from "./errors.ts";
 import {
   type Autocommit,
@@ -22,6 +22,7 @@ import {
   type TextFactory,
 } from "./options.ts";
 import { asRequest, type Request } from "./request.ts";
+import { ALL, ONE } from "./result.ts";
 import { Client } from "./thread/client.ts";
 import { Failure } from "./thread/protocol.ts";
 import type { SqlParameters, SqlValue } from "./values.ts";

@@ -4,15 +4,14 @@
  * @module
  */
 import type { Connection } from "./connection.ts";
-import type { Core, Known } from "./core.ts";
-import { DataError, OperationalError, ProgrammingError, unwrap } from "./errors.ts";
+import type { Core } from "./core.ts";
+import { ProgrammingError, unwrap } from "./errors.ts";
 import { checkChunkSize, checkRowFactory, checkRows, type RowFactoryOption } from "./options.ts";
 import { Request } from "./request.ts";
+import { ALL, ONE, Result } from "./result.ts";
 import { type ColumnDescription, Row } from "./row.ts";
 import { Writer } from "./thread/codec.ts";
-import type { Receive } from "./thread/client.ts";
-import type { ColumnList, Executed, Failure } from "./thread/protocol.ts";
-import { readBatch, Undecodable } from "./thread/rows.ts";
+import type { Executed, Failure } from "./thread/protocol.ts";
 import {
   checkSql,
   encodeParameters,
@@ -22,84 +21,8 @@ import {
   writeParameters,
 } from "./values.ts";
 
-/** In place of a number of rows. */
-export const ALL = -1;
-export const ONE = -2;
 /** Parameter sets are sent in blocks of about this many bytes. */
 const BLOCK_BYTES = 1 << 16;
-
-/** The rows of one execution, as they come in. */
-class Result {
-  rows: SqlValue[][] = [];
-  /** Index of the next row to hand out. */
-  next = 0;
-  /** No rows are left in the worker. */
-  ended = true;
-  description: readonly ColumnDescription[] | null = null;
-  /** What is to be thrown once the rows before it have been handed out. */
-  #failure: { readonly error: unknown } | null = null;
-
-  /** Takes in batches. */
-  receiver({ settings }: Core): Receive {
-    const decoding = { integers: settings.integers, text: settings.textFactory };
-    return (bytes, view, at) => {
-      if (this.#failure) return;
-      try {
-        readBatch(bytes, view, at, decoding, this.rows as unknown[][]);
-      } catch (error) {
-        this.fail(error);
-      }
-    };
-  }
-
-  get left(): number {
-    return this.rows.length - this.next;
-  }
-
-  fail(error: unknown): void {
-    this.#failure ??= { error };
-  }
-
-  get failed(): boolean {
-    return this.#failure !== null;
-  }
-
-  /** Throws what went wrong, once. */
-  check(): void {
-    if (this.#failure === null) return;
-    const { error } = this.#failure;
-    this.#failure = null;
-    if (!(error instanceof Undecodable)) throw error;
-    const name = this.description?.[error.column]?.name ?? error.column;
-    if (error.bytes === null) {
-      throw new DataError(`The integer in column '${name}' is too large for a number`);
-    }
-    const text = new TextDecoder().decode(error.bytes.subarray(0, 100));
-    throw new OperationalError(`Could not decode to UTF-8 column '${name}' with text '${text}'`);
-  }
-
-  /** Up to `count` of the rows that have come in and not been handed out. */
-  take(count: number): SqlValue[][] {
-    const { rows, next } = this;
-    if (next === 0 && count >= rows.length) {
-      this.rows = [];
-      return rows;
-    }
-    const taken = rows.slice(next, next + count);
-    this.next += taken.length;
-    return taken;
-  }
-
-  takeOne(): SqlValue[] | undefined {
-    if (this.next === this.rows.length) return undefined;
-    const row = this.rows[this.next++];
-    if (this.next === this.rows.length) {
-      this.rows = [];
-      this.next = 0;
-    }
-    return row;
-  }
-}
 
 // What this file does with a cursor from outside of its class, assigned in there.
 
@@ -114,13 +37,8 @@ export let fetchAtOnce: <R>(
   rows: typeof ALL | typeof ONE,
 ) => Promise<R[]>;
 
-/** A forgotten cursor's result is forgotten in the worker, too, where it holds a lock. */
-const forgotten = new FinalizationRegistry<[core: WeakRef<Core>, cursor: number]>(
-  ([core, cursor]) => {
-    const open = core.deref();
-    if (open && !open.closed) open.client.call("reset", [cursor]);
-  },
-);
+/** The result of a cursor that is collected is forgotten in the worker, too: it holds a lock. */
+const forgotten = new FinalizationRegistry<Result>((result) => result.close());
 
 /**
  * Runs statements and hands out their rows, of type `R`. Made by `connection.cursor()` and by every
@@ -132,13 +50,10 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   /** The connection it was made by. */
   readonly connection: Connection<R>;
   readonly #core: Core;
-  readonly #id: number;
   #rowFactory: RowFactoryOption<unknown>;
   #iterChunkSize: number;
   #arraySize = 1;
-  #result = new Result();
-  #filling: Promise<void> | null = null;
-  #rowCount = -1;
+  #result: Result;
   #lastRowId: number | bigint | undefined;
   #closed = false;
 
@@ -146,14 +61,14 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   constructor(connection: Connection<R>, core: Core) {
     this.connection = connection;
     this.#core = core;
-    this.#id = core.nextCursor();
+    this.#result = new Result(core);
     this.#rowFactory = core.settings.rowFactory;
     this.#iterChunkSize = core.settings.iterChunkSize;
   }
 
   /** Rows changed by the last statement; -1 when it was not an INSERT, UPDATE, DELETE or REPLACE. */
   get rowCount(): number {
-    return this.#rowCount;
+    return this.#result.rowCount;
   }
 
   /** Rowid of the last row inserted by `execute` on this cursor; undefined before there is one. */
@@ -221,7 +136,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   /** The next row, or undefined when there is none. */
   async fetchOne(): Promise<R | undefined> {
     const result = this.#check();
-    while (result.left === 0 && !result.ended) await this.#fill(result, 1);
+    while (result.ready === 0 && result.pending) await result.fill(1);
     const row = result.takeOne();
     if (row !== undefined) return this.#make(row);
     result.check();
@@ -232,15 +147,15 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   async fetchMany(size: number = this.#arraySize): Promise<R[]> {
     const result = this.#check();
     checkRows("size", size);
-    while (result.left < size && !result.ended) await this.#fill(result, size - result.left);
-    if (result.left === 0) result.check();
+    while (result.ready < size && result.pending) await result.fill(size - result.ready);
+    if (result.ready === 0) result.check();
     return this.#makeAll(result.take(size));
   }
 
   /** All rows that are left. */
   async fetchAll(): Promise<R[]> {
     const result = this.#check();
-    while (!result.ended) await this.#fill(result, ALL);
+    while (result.pending) await result.fill(ALL);
     result.check();
     return this.#makeAll(result.take(Infinity));
   }
@@ -249,12 +164,8 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    const open = !this.#result.ended && !this.#core.closed;
-    this.#result = new Result();
-    if (open) {
-      forgotten.unregister(this);
-      await this.#core.client.call("reset", [this.#id]);
-    }
+    forgotten.unregister(this);
+    await this.#result.close();
   }
 
   /** `close()`. */
@@ -270,31 +181,19 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   /** Runs one statement and fetches rows: at least so many, or ALL, or just ONE. */
   async #run(sql: string, parameters: unknown, rows: number): Promise<void> {
     this.#check();
-    const core = this.#core;
-    checkSql(sql, core.limits);
-    const block = encodeParameters(parameters, core.limits);
-    const [known, text] = core.statements.get(sql);
-    this.#forget();
-    const result = new Result();
-    const request = [this.#id, known.slot, text, block, rows] as const;
-    const reply = await core.client.call("execute", [...request], result.receiver(core));
-    const [ended, rowCount, lastRowId, columns] = unwrap(reply, sql);
-    if (columns) known.description = describe(columns);
-    result.description = known.description;
-    this.#rowCount = rowCount;
-    if (lastRowId !== null) this.#lastRowId = lastRowId;
-    this.#result = result;
-    if (!ended) {
-      result.ended = false;
-      forgotten.register(this, [new WeakRef(core), this.#id], this);
-    }
+    checkSql(sql, this.#core.limits);
+    const block = encodeParameters(parameters, this.#core.limits);
+    const result = this.#start();
+    await result.execute(sql, block, rows);
+    if (result.insertedRowId !== null) this.#lastRowId = result.insertedRowId;
+    if (result.open && !this.#closed) forgotten.register(this, result, this);
   }
 
   async #runMany(sql: string, sets: unknown): Promise<void> {
     this.#check();
     checkSql(sql, this.#core.limits);
-    this.#forget();
-    const sender = new ManySender(this.#core, sql, this.#id);
+    const result = this.#start();
+    const sender = new ManySender(this.#core, sql);
     try {
       if (isIterable(sets)) {
         for (const set of sets) if (sender.add(set)) await sender.send();
@@ -303,7 +202,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
       } else {
         throw new ProgrammingError(`Parameter sets are iterable, type '${typeName(sets)}' is not`);
       }
-      this.#rowCount = await sender.end();
+      result.rowCount = await sender.end();
     } catch (error) {
       await sender.abandon();
       throw error;
@@ -313,7 +212,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   async #runScript(sql: string): Promise<void> {
     this.#check();
     checkSql(sql, this.#core.limits);
-    this.#forget();
+    this.#start();
     unwrap(await this.#core.client.call("executeScript", [sql]), sql);
   }
 
@@ -329,43 +228,20 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
     return this.#result;
   }
 
-  /** Puts an empty result in place of the last one. */
-  #forget(): void {
-    if (!this.#result.ended) forgotten.unregister(this);
-    this.#result = new Result();
-    this.#rowCount = -1;
-  }
-
-  /** Fetches rows; who asks while that goes on waits for the same. Failures go to the result. */
-  #fill(result: Result, rows: number): Promise<void> {
-    return this.#filling ??= this.#fetch(result, rows);
-  }
-
-  async #fetch(result: Result, rows: number): Promise<void> {
-    try {
-      const { client } = this.#core;
-      const reply = await client.call("fetch", [this.#id, rows], result.receiver(this.#core));
-      if (!unwrap(reply) && !result.failed) return;
-      if (!reply) client.call("reset", [this.#id]);
-    } catch (error) {
-      result.fail(error);
-    } finally {
-      this.#filling = null;
-    }
-    result.ended = true;
-    if (this.#result === result) forgotten.unregister(this);
+  /** Puts a new result in place of the last one. */
+  #start(): Result {
+    forgotten.unregister(this);
+    this.#result.close();
+    return this.#result = new Result(this.#core);
   }
 
   /** The iterator's step. Rows that have come in are handed out without another async function. */
   #step(): Promise<IteratorResult<R, undefined>> {
     const result = this.#result;
-    if (result.left === 0 || this.#closed || this.#core.closed) return this.#stepSlowly();
+    if (result.ready === 0 || this.#closed || this.#core.closed) return this.#stepSlowly();
     try {
       const value = this.#make(result.takeOne()!);
-      // The next rows come in while these are used.
-      if (!result.ended && result.left < this.#iterChunkSize) {
-        this.#fill(result, this.#iterChunkSize);
-      }
+      result.fetchAhead(this.#iterChunkSize); // the next rows come in while these are used
       return Promise.resolve({ done: false, value });
     } catch (error) {
       return Promise.reject(error);
@@ -374,7 +250,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
 
   async #stepSlowly(): Promise<IteratorResult<R, undefined>> {
     const result = this.#check();
-    while (result.left === 0 && !result.ended) await this.#fill(result, this.#iterChunkSize);
+    while (result.ready === 0 && result.pending) await result.fill(this.#iterChunkSize);
     const row = result.takeOne();
     if (row !== undefined) return { done: false, value: this.#make(row) };
     result.check();
@@ -432,16 +308,16 @@ function asCursorRequest<C extends Cursor<R>, R>(promise: Promise<C>): CursorReq
 class ManySender {
   readonly #core: Core;
   readonly #sql: string;
-  readonly #cursor: number;
+  readonly #id: number;
   readonly #block = new Writer();
   #running: Promise<Executed | Failure> | null = null;
   #continued = false;
   #changed = 0;
 
-  constructor(core: Core, sql: string, cursor: number) {
+  constructor(core: Core, sql: string) {
     this.#core = core;
     this.#sql = sql;
-    this.#cursor = cursor;
+    this.#id = core.nextResult();
   }
 
   /** Adds a set. True when it is time to send. */
@@ -458,7 +334,7 @@ class ManySender {
     const before = this.#running;
     this.#running = client.call(
       "executeMany",
-      [this.#cursor, known.slot, text, block, this.#continued],
+      [this.#id, known.slot, text, block, this.#continued],
     );
     this.#block.clear();
     this.#continued = true;
@@ -475,18 +351,12 @@ class ManySender {
   /** After a failure: lets what has been sent come to its end. */
   async abandon(): Promise<void> {
     await this.#running;
-    if (this.#continued && !this.#core.closed) this.#core.client.call("reset", [this.#cursor]);
+    if (this.#continued && !this.#core.closed) this.#core.client.call("reset", [this.#id]);
   }
 
   async #count(running: Promise<Executed | Failure> | null): Promise<void> {
     if (running) this.#changed += Math.max(0, unwrap(await running, this.#sql)[1]);
   }
-}
-
-function describe(columns: ColumnList): readonly ColumnDescription[] | null {
-  return columns.length === 0
-    ? null
-    : columns.map(([name, declaredType]) => ({ name, declaredType }));
 }
 
 function isRowClass(factory: unknown): factory is typeof Row {

@@ -80,6 +80,8 @@ export class Client {
   readonly #inbox = new Inbox();
   #sent = 0;
   #lastCall = 0;
+  /** The call that closes the connection: nothing comes after its reply. */
+  #closing = -1;
   #flushing = false;
   #listening = false;
   #scheduled = false;
@@ -137,14 +139,13 @@ export class Client {
 
   /** Interrupts what the connection runs, a wait for a lock included. */
   interrupt(): void {
-    if (this.#pending.size === 0) return;
-    this.#channel.interrupt();
-    this.#channel.whileOpen(() => this.#remote?.interrupt());
+    this.#channel.interrupt(() => this.#remote?.interrupt());
   }
 
   /** Closes the connection and ends the thread once all that was asked before has been answered. */
   async close(): Promise<Failure | null> {
     const closing = this.call("close", []);
+    this.#closing = this.#lastCall;
     this.#over ??= new Failure("ProgrammingError", "Cannot operate on a closed database.");
     const reply = await closing;
     this.stop();
@@ -154,14 +155,13 @@ export class Client {
   /** Ends a thread that has no connection open. */
   stop(): void {
     this.#over ??= new Failure("ProgrammingError", "Cannot operate on a closed database.");
-    this.#retire();
+    if (!this.#stopped) this.#retire();
     this.#worker.terminate();
   }
 
   /** The process ends: has the connection closed now, interrupting what it runs. */
   exit(): void {
-    this.interrupt();
-    this.#channel.exit(EXIT_PATIENCE);
+    this.#channel.exit(EXIT_PATIENCE, () => this.interrupt());
   }
 
   readonly #flush = (): void => {
@@ -244,6 +244,7 @@ export class Client {
 
   readonly #turn = (): void => {
     this.#scheduled = false;
+    if (this.#stopped) return;
     if (this.#out.length > 0) this.#publish();
     this.#drain();
     this.#await();
@@ -276,6 +277,7 @@ export class Client {
     if (status === PART) return;
     inbox.at += batchLength;
     this.#pending.delete(call);
+    if (call === this.#closing) this.#retire();
     this.#quick = performance.now() - this.#sentAt < QUICK;
     const value = inbox.value();
     resolve(status === FAILED ? failureOf(value) : value);
@@ -283,6 +285,8 @@ export class Client {
 
   /** The thread has ended without having been asked to. */
   #crashed(cause: unknown): void {
+    // It may have been asked to: its last reply can come in after the news of its end.
+    while (!this.#stopped && !this.#drain());
     if (this.#stopped) return;
     const why = cause instanceof Error ? cause.message : String(cause);
     this.#over = new Failure(
@@ -290,9 +294,7 @@ export class Client {
       `The connection's thread ended unexpectedly (${why}): what was not committed is lost`,
     );
     this.inTransaction = false;
-    this.#channel.whileOpen(() => {
-      if (this.#remote) closeOrphan(this.#remote);
-    });
+    if (this.#remote && !this.#channel.handleGone) closeOrphan(this.#remote);
     const pending = [...this.#pending.values()];
     this.#retire();
     for (const { resolve } of pending) resolve(this.#over);

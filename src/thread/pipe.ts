@@ -24,11 +24,15 @@ const REPLY_READ = 5 * LINE;
 const INTERRUPTS = 6 * LINE;
 const EXIT = 7 * LINE;
 const GUARD = 8 * LINE;
-const HANDLE_GONE = 9 * LINE;
-const CONTROL_WORDS = 10 * LINE;
+const RUNNING = 9 * LINE;
+const HANDLE_GONE = 10 * LINE;
+const CONTROL_WORDS = 11 * LINE;
 
 /** Below this many bytes a loop is faster than making the views for a block copy. */
 const SHORT = 64;
+
+/** Milliseconds between the interrupts of a worker that is to exit. */
+const EXIT_STEP = 5;
 
 /** Wakes one thread. Two words: how often it rang, and whether the thread sleeps. */
 export class Bell {
@@ -191,15 +195,37 @@ export class Channel {
     this.#words = words;
   }
 
-  /** How many interrupts were asked for; the worker compares it with the count at a call's start. */
+  /** How many interrupts there were; the worker compares it with the count at a call's start. */
   interrupts(): number {
     return Atomics.load(this.#words, INTERRUPTS);
   }
 
-  /** Ends the worker's `pause`. */
-  interrupt(): void {
-    Atomics.add(this.#words, INTERRUPTS, 1);
-    Atomics.notify(this.#words, INTERRUPTS);
+  /**
+   * On main: ends the worker's `pause` and does what else interrupts, if a call runs. The worker
+   * does not leave that call meanwhile, so what was meant for it can't hit the next one, nor a
+   * handle that has been closed.
+   */
+  interrupt(action: () => void): void {
+    Atomics.store(this.#words, GUARD, 1);
+    try {
+      if (Atomics.load(this.#words, RUNNING) === 0) return;
+      Atomics.add(this.#words, INTERRUPTS, 1);
+      Atomics.notify(this.#words, INTERRUPTS);
+      action();
+    } finally {
+      Atomics.store(this.#words, GUARD, 0);
+    }
+  }
+
+  /** In the worker: a call runs from here on. */
+  enter(): void {
+    Atomics.store(this.#words, RUNNING, 1);
+  }
+
+  /** In the worker: no call runs from here on, and no interrupt is under way. */
+  leave(): void {
+    Atomics.store(this.#words, RUNNING, 0);
+    while (Atomics.load(this.#words, GUARD) === 1); // some microseconds
   }
 
   /** Blocks for some milliseconds. Returns false when interrupted since the count was `seen`. */
@@ -207,20 +233,15 @@ export class Channel {
     return Atomics.wait(this.#words, INTERRUPTS, seen, milliseconds) === "timed-out";
   }
 
-  /** On main: does something with the native handle, unless the worker has closed it. */
-  whileOpen(action: () => void): void {
-    Atomics.store(this.#words, GUARD, 1);
-    try {
-      if (Atomics.load(this.#words, HANDLE_GONE) === 0) action();
-    } finally {
-      Atomics.store(this.#words, GUARD, 0);
-    }
+  /** Whether the worker has closed its handle, or has begun to. */
+  get handleGone(): boolean {
+    return Atomics.load(this.#words, HANDLE_GONE) !== 0;
   }
 
-  /** In the worker, before it closes the handle: from here on main does not use it. */
-  handleGone(): void {
+  /** In the worker, before it closes the handle. */
+  giveUpHandle(): void {
+    this.leave();
     Atomics.store(this.#words, HANDLE_GONE, 1);
-    while (Atomics.load(this.#words, GUARD) === 1); // a call of microseconds
   }
 
   /** The process ends: the worker shall close its connection now, whatever is still queued. */
@@ -229,11 +250,13 @@ export class Channel {
   }
 
   /** Asks for that and blocks until the worker has done so, at most some milliseconds. */
-  exit(milliseconds: number): void {
+  exit(milliseconds: number, interrupt: () => void): void {
     Atomics.store(this.#words, EXIT, 1);
-    this.interrupt();
     this.workerBell.ring();
-    Atomics.wait(this.#words, EXIT, 1, milliseconds);
+    for (let left = milliseconds; left > 0; left -= EXIT_STEP) {
+      interrupt(); // each time: a statement may have begun just after the one before
+      if (Atomics.wait(this.#words, EXIT, 1, EXIT_STEP) !== "timed-out") return;
+    }
   }
 
   /** The worker's answer to `exit`. */

@@ -30,7 +30,8 @@ export type Executed = readonly [
  * Each operation with its request and its reply. Rows come before the reply, in batches.
  *
  * A `slot` numbers a statement that both sides keep; its text is sent only when it is new there.
- * Slot -1 keeps nothing. A `cursor` numbers a result that is not read to its end yet.
+ * Slot -1 keeps nothing. A `result` numbers the rows of one execution while they are not
+ * read to their end.
  */
 export interface Operations {
   open(
@@ -43,7 +44,7 @@ export interface Operations {
   ): readonly [handle: bigint, libraryPath: string, lengthLimit: number, sqlLengthLimit: number];
   /** `rows`: how many to send at least if there are as many; -1 is all, -2 is just one. */
   execute(
-    cursor: number,
+    result: number,
     slot: number,
     sql: string | null,
     parameters: Uint8Array,
@@ -51,7 +52,7 @@ export interface Operations {
   ): Executed;
   /** `continued` when it carries on with more parameter sets; nothing is done if one has failed. */
   executeMany(
-    cursor: number,
+    result: number,
     slot: number,
     sql: string | null,
     sets: Uint8Array,
@@ -59,9 +60,9 @@ export interface Operations {
   ): Executed;
   executeScript(sql: string): null;
   /** More rows of a result, `rows` as above; true when these were the last. */
-  fetch(cursor: number, rows: number): boolean;
+  fetch(result: number, rows: number): boolean;
   /** Forgets the rest of a result. */
-  reset(cursor: number): null;
+  reset(result: number): null;
   commit(): null;
   rollback(): null;
   setIsolationLevel(level: IsolationLevel): null;

@@ -13,6 +13,8 @@ export interface Columns {
   columnDouble(column: number): number;
   columnInt64(column: number): bigint;
   columnBytes(column: number): number;
+  /** Copies a TEXT value if it fits and returns its length in any case. */
+  copyText(column: number, into: Uint8Array): number;
   /** Adds a TEXT value to a text block and returns its length. */
   appendText(column: number): number;
   /** Moves that block out. */
@@ -35,6 +37,9 @@ export class BatchWriter {
   readonly #writer: Writer;
   #start = 0;
   #textLength = 0;
+  /** The batch's first text: what a small result has is copied directly. */
+  readonly #first = new Uint8Array(256);
+  #firstLength = 0;
   #row: Columns | undefined;
   rowCount = 0;
 
@@ -50,6 +55,7 @@ export class BatchWriter {
   begin(): void {
     this.#start = this.#writer.reserve(HEADER);
     this.#textLength = 0;
+    this.#firstLength = 0;
     this.rowCount = 0;
   }
 
@@ -71,10 +77,9 @@ export class BatchWriter {
           writer.double(FLOAT, row.columnDouble(i));
           break;
         case SQLITE_TEXT: {
-          const length = row.appendText(i);
+          const length = this.#addText(row, i);
           writer.u8(TEXT);
           writer.u32(length);
-          this.#textLength += length;
           break;
         }
         case SQLITE_BLOB: {
@@ -92,12 +97,27 @@ export class BatchWriter {
     this.rowCount++;
   }
 
+  /** Takes a text into the block and returns its length. */
+  #addText(row: Columns, column: number): number {
+    let length = 0;
+    if (this.#textLength === 0) {
+      length = row.copyText(column, this.#first);
+      if (length <= this.#first.length) this.#firstLength = length;
+      else row.appendText(column);
+    } else length = row.appendText(column);
+    this.#textLength += length;
+    return length;
+  }
+
   end(): void {
     const writer = this.#writer;
     const row = this.#row!;
     const cells = writer.length - this.#start - HEADER;
     const at = writer.reserve(this.#textLength);
-    row.takeText(writer.bytes.subarray(at, at + this.#textLength));
+    const end = at + this.#textLength;
+    const rest = at + this.#firstLength;
+    for (let i = at; i < rest; i++) writer.bytes[i] = this.#first[i - at]!;
+    if (rest < end) row.takeText(writer.bytes.subarray(rest, end));
     writer.view.setUint32(this.#start, this.rowCount, true);
     writer.view.setUint32(this.#start + 4, row.columnCount, true);
     writer.view.setUint32(this.#start + 8, cells, true);

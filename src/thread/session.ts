@@ -49,11 +49,13 @@ export class Session implements Omit<Operations, "open"> {
   readonly database: Database;
   /** What the `open` operation replies. */
   readonly opened: ReturnType<Operations["open"]>;
+  /** Rows changed since the opening. */
+  totalChanges = 0;
   readonly #channel: Channel;
   readonly #rows: Rows;
   readonly #slots: Slots;
   readonly #runs = new Map<number, Run>();
-  /** Cursors whose executeMany has failed: what was sent of it behind is not done. */
+  /** Results whose executeMany has failed: what was sent of it behind is not done. */
   readonly #failed = new Set<number>();
   #isolationLevel: IsolationLevel;
   #autocommit: Autocommit;
@@ -87,7 +89,9 @@ export class Session implements Omit<Operations, "open"> {
 
   /** Before each request: from here on an interrupt is meant for it. */
   start(operation: keyof Operations): void {
-    this.#interruptsSeen = this.#channel.interrupts();
+    const interrupts = this.#channel.interrupts();
+    if (interrupts !== this.#interruptsSeen) this.#interruptRuns();
+    this.#interruptsSeen = interrupts;
     const owed = this.#owed;
     if (owed === undefined || operation === "close" || operation === "reset") return;
     this.#owed = undefined;
@@ -95,23 +99,22 @@ export class Session implements Omit<Operations, "open"> {
   }
 
   /** What a handler's throw says to the other half. */
-  failure(error: unknown): unknown {
+  explain(error: unknown): unknown {
     // The busy handler gave up since it was interrupted, but SQLite can only say that it is busy.
     const interrupted = this.#channel.interrupts() !== this.#interruptsSeen;
     if (interrupted && error instanceof SqliteFailure && (error.errno & 0xff) === SQLITE_BUSY) {
-      return new SqliteFailure(SQLITE_INTERRUPT, "interrupted", -1);
+      return interruption();
     }
     return error;
   }
 
   execute(
-    cursor: number,
+    result: number,
     slot: number,
     sql: string | null,
     parameters: Uint8Array,
     rows: number,
   ): Executed {
-    this.reset(cursor);
     const prepared = this.#slots.prepare(slot, sql);
     const { statement } = prepared;
     if (statement === null) return NO_RESULT;
@@ -120,34 +123,33 @@ export class Session implements Omit<Operations, "open"> {
     try {
       this.#bind(run, new Reader(parameters));
       this.#beginImplicitly(prepared);
-      const before = this.database.totalChanges();
       const ended = this.#step(run, prepared.changes ? ALL : rows, true);
-      if (!ended) this.#runs.set(cursor, run);
+      if (!ended) this.#runs.set(result, run);
       else this.#release(run, parameters.length);
-      const changed = prepared.inserts && this.database.totalChanges() !== before;
+      const changed = prepared.changes && this.#countChanges();
       return [
         ended,
         prepared.isDml ? this.database.changes() : -1,
-        changed ? rowid(this.database.lastInsertRowid()) : null,
+        changed && prepared.inserts ? rowid(this.database.lastInsertRowid()) : null,
         prepared.describe(),
       ];
     } catch (error) {
-      const failure = this.failure(error); // before the reset changes what SQLite says
       this.#release(run, parameters.length);
-      throw failure;
+      this.#countChanges();
+      throw error;
     }
   }
 
   executeMany(
-    cursor: number,
+    result: number,
     slot: number,
     sql: string | null,
     sets: Uint8Array,
     continued: boolean,
   ): Executed {
     const prepared = this.#slots.prepare(slot, sql);
-    if (!continued) this.#failed.delete(cursor);
-    else if (this.#failed.has(cursor)) return NO_RESULT;
+    if (!continued) this.#failed.delete(result);
+    else if (this.#failed.has(result)) return NO_RESULT;
     const { statement } = prepared;
     if (statement === null) return NO_RESULT;
     if (!prepared.isDml && !prepared.inserts) {
@@ -170,9 +172,10 @@ export class Session implements Omit<Operations, "open"> {
       }
       return [true, changed, null, null];
     } catch (error) {
-      this.#failed.add(cursor);
-      throw this.failure(error);
+      this.#failed.add(result);
+      throw error;
     } finally {
+      this.#countChanges();
       this.#release(run, sets.length);
     }
   }
@@ -183,26 +186,25 @@ export class Session implements Omit<Operations, "open"> {
     return null;
   }
 
-  fetch(cursor: number, rows: number): boolean {
-    const run = this.#runs.get(cursor);
+  fetch(result: number, rows: number): boolean {
+    const run = this.#runs.get(result);
     if (!run) return true;
     try {
       if (run.failure) throw run.failure;
       const ended = this.#step(run, rows, false);
-      if (ended) this.reset(cursor);
+      if (ended) this.reset(result);
       return ended;
     } catch (error) {
-      const failure = this.failure(error);
-      this.reset(cursor);
-      throw failure;
+      this.reset(result);
+      throw error;
     }
   }
 
-  reset(cursor: number): null {
-    this.#failed.delete(cursor);
-    const run = this.#runs.get(cursor);
+  reset(result: number): null {
+    this.#failed.delete(result);
+    const run = this.#runs.get(result);
     if (run) {
-      this.#runs.delete(cursor);
+      this.#runs.delete(result);
       this.#release(run, 0);
     }
     return null;
@@ -218,22 +220,26 @@ export class Session implements Omit<Operations, "open"> {
 
   setIsolationLevel(level: IsolationLevel): null {
     this.#isolationLevel = level;
-    if (level === null) this.#runOwing("COMMIT", false);
+    if (level === null) this.#owing(() => this.#end("COMMIT"));
     return null;
   }
 
   setAutocommit(autocommit: Autocommit): null {
-    if (autocommit === true) this.#runOwing("COMMIT", false);
-    if (autocommit === false) this.#runOwing("BEGIN", true);
+    this.#owing(() => {
+      const open = !this.database.autocommit();
+      if (autocommit === true && open) this.#run("COMMIT");
+      if (autocommit === false && !open) this.#run("BEGIN");
+    });
     this.#autocommit = autocommit;
     return null;
   }
 
   /** Ends what is open; SQLite rolls back what is not committed. */
   close(): null {
-    // Also clears the mark that an interrupt left, which would keep the WAL from being removed.
+    // Clears the mark that an interrupt may have left, which would keep the WAL from being removed.
+    this.#interruptRuns();
     this.#run("SELECT 1");
-    this.#channel.handleGone();
+    this.#channel.giveUpHandle();
     this.database.close();
     return null;
   }
@@ -245,12 +251,23 @@ export class Session implements Omit<Operations, "open"> {
     return null;
   }
 
-  /** For a setter: runs a command if SQLite's autocommit is as said. */
-  #runOwing(sql: string, autocommit: boolean): void {
+  /** For a setter, whose failure the next call has to say. */
+  #owing(work: () => void): void {
     try {
-      if (this.database.autocommit() === autocommit) this.#run(sql);
+      work();
     } catch (error) {
-      this.#owed = error;
+      this.#owed = this.explain(error);
+    }
+  }
+
+  /**
+   * SQLite interrupts all statements that have begun, and goes on interrupting until all are reset.
+   * So results that are being read end here, or the next call would be hit.
+   */
+  #interruptRuns(): void {
+    for (const run of this.#runs.values()) {
+      run.failure ??= interruption();
+      run.statement.reset();
     }
   }
 
@@ -263,10 +280,9 @@ export class Session implements Omit<Operations, "open"> {
       if (statement === null) continue;
       try {
         while (statement.step());
-      } catch (error) {
-        throw this.failure(error);
       } finally {
         statement.finalize();
+        if (!statement.readonly) this.#countChanges();
       }
     }
   }
@@ -281,6 +297,13 @@ export class Session implements Omit<Operations, "open"> {
   #bind({ statement }: Run, reader: Reader): void {
     let held = 0n;
     bindParameters(statement, reader, () => held ||= this.database.hold(reader.bytes));
+  }
+
+  /** Brings the total of changes up to date, and tells whether it has grown. */
+  #countChanges(): boolean {
+    const before = this.totalChanges;
+    this.totalChanges = this.database.totalChanges();
+    return this.totalChanges !== before;
   }
 
   /** Done with a result. */
@@ -318,7 +341,7 @@ export class Session implements Omit<Operations, "open"> {
     } catch (error) {
       // The rows before it are handed out first, when the caller is going to ask for more.
       if (rows === ALL || batch.rowCount === 0) throw error;
-      run.failure = this.failure(error);
+      run.failure = this.explain(error);
     }
     this.#rows.end();
     return !more;
@@ -341,6 +364,10 @@ export class Session implements Omit<Operations, "open"> {
 /** Reading the clock costs about as much as a row, so it is looked at less and less often. */
 function checksClock(row: number): boolean {
   return row < 16 || (row & 15) === 0;
+}
+
+function interruption(): SqliteFailure {
+  return new SqliteFailure(SQLITE_INTERRUPT, "interrupted", -1);
 }
 
 /** A rowid as it is handed out. */

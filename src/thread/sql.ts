@@ -22,16 +22,52 @@ function isBlank(byte: number | undefined): boolean {
   return byte === 0x20 || (byte !== undefined && byte >= 0x09 && byte <= 0x0d && byte !== 0x0b);
 }
 
-/** The first word of a statement, in upper case; "" when it starts with something else. */
-export function firstWord(sql: Uint8Array): string {
-  let at = skipBlank(sql, 0);
+/** The word at an offset, in upper case; "" when something else is there. */
+function wordAt(sql: Uint8Array, at: number): string {
   let word = "";
-  for (; at < sql.length && word.length < 10; at++) {
+  for (; at < sql.length && word.length < 16; at++) {
     const letter = sql[at]! & 0xdf;
     if (letter < 0x41 || letter > 0x5a) break;
     word += String.fromCharCode(letter);
   }
   return word;
+}
+
+/** The first word of a statement, in upper case; "" when it starts with something else. */
+export function firstWord(sql: Uint8Array): string {
+  return wordAt(sql, skipBlank(sql, 0));
+}
+
+const VERBS = ["SELECT", "VALUES", "INSERT", "REPLACE", "UPDATE", "DELETE"];
+const CLOSING: Record<number, number> = { 0x27: 0x27, 0x22: 0x22, 0x60: 0x60, 0x5b: 0x5d }; // '"`[
+
+/** What a statement does, in one word: its first, or after WITH the first outside of parentheses. */
+export function verb(sql: Uint8Array): string {
+  const first = firstWord(sql);
+  if (first !== "WITH") return first;
+  let depth = 0;
+  for (let at = skipBlank(sql, 0) + first.length; at < sql.length; at = skipBlank(sql, at)) {
+    const byte = sql[at]!;
+    const closing = CLOSING[byte];
+    const word = depth === 0 ? wordAt(sql, at) : "";
+    if (VERBS.includes(word)) return word;
+    if (byte === 0x28) depth++;
+    else if (byte === 0x29) depth--;
+    else if (closing) at = sql.indexOf(closing, at + 1) >>> 0;
+    at += isWordByte(byte) ? wordLength(sql, at) : 1;
+  }
+  return first;
+}
+
+function isWordByte(byte: number): boolean {
+  return byte >= 0x80 || byte === 0x5f || byte === 0x24 || (byte >= 0x30 && byte <= 0x39) ||
+    ((byte & 0xdf) >= 0x41 && (byte & 0xdf) <= 0x5a);
+}
+
+function wordLength(sql: Uint8Array, at: number): number {
+  let end = at;
+  while (end < sql.length && isWordByte(sql[end]!)) end++;
+  return end - at;
 }
 
 /** Quotes a name for use in SQL. */

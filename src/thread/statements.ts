@@ -5,7 +5,7 @@
  */
 import { type Database, type Statement } from "../../ffi/sqlite.ts";
 import { type ColumnList, Failure } from "./protocol.ts";
-import { firstWord, skipBlank } from "./sql.ts";
+import { firstWord, skipBlank, verb } from "./sql.ts";
 
 const encoder = new TextEncoder();
 
@@ -31,11 +31,10 @@ export class Prepared {
       statement?.finalize();
       throw new Failure("ProgrammingError", "You can only execute one statement at a time.");
     }
-    const word = firstWord(sql);
     this.statement = statement;
-    this.isDml = ["INSERT", "UPDATE", "DELETE", "REPLACE"].includes(word);
+    this.isDml = ["INSERT", "UPDATE", "DELETE", "REPLACE"].includes(firstWord(sql));
     this.changes = statement !== null && !statement.readonly;
-    this.inserts = this.changes && ["INSERT", "REPLACE", "WITH"].includes(word);
+    this.inserts = this.changes && ["INSERT", "REPLACE"].includes(verb(sql));
     this.kept = kept;
   }
 

@@ -78,12 +78,12 @@ class Outbox implements Rows {
 
   #send(status: number): void {
     const { view, length, bytes } = this.#out;
-    const database = this.session?.database;
+    const { session } = this;
     view.setUint32(0, length - 4, true);
     view.setUint32(4, this.#call, true);
     view.setUint8(8, status);
-    view.setUint8(9, database && !database.autocommit() ? 1 : 0);
-    view.setFloat64(10, database?.totalChanges() ?? 0, true);
+    view.setUint8(9, session && !session.database.autocommit() ? 1 : 0);
+    view.setFloat64(10, session?.totalChanges ?? 0, true);
     const { replies, workerBell } = this.#channel;
     for (let at = 0; !this.#channel.exiting;) {
       at += replies.write(bytes, at, length);
@@ -123,13 +123,16 @@ class Worker {
     const outbox = this.#outbox;
     outbox.start(inbox.u32());
     const operation = OPERATIONS[inbox.u8()]!;
+    const session = this.#session;
+    this.#channel.enter();
     try {
-      this.#session?.start(operation);
-      const reply = this.#perform(operation, inbox.value() as Plain[]);
-      outbox.done(reply);
+      session?.start(operation);
+      outbox.done(this.#perform(operation, inbox.value() as Plain[]));
     } catch (error) {
-      outbox.failed(toFailure(error));
+      outbox.failed(toFailure(session?.explain(error) ?? error));
       return operation !== "open";
+    } finally {
+      this.#channel.leave();
     }
     return operation !== "close";
   }

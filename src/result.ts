@@ -1,0 +1,164 @@
+/**
+ * Result: the rows of one execution, as they come from the worker and are handed out.
+ *
+ * @module
+ */
+import type { Core } from "./core.ts";
+import { DataError, OperationalError, unwrap } from "./errors.ts";
+import type { ColumnDescription } from "./row.ts";
+import type { Receive } from "./thread/client.ts";
+import type { ColumnList } from "./thread/protocol.ts";
+import { readBatch, Undecodable } from "./thread/rows.ts";
+import type { SqlValue } from "./values.ts";
+
+/** In place of a number of rows. */
+export const ALL = -1;
+export const ONE = -2;
+
+export class Result {
+  /** Rows changed, or -1. */
+  rowCount = -1;
+  /** The rowid inserted, or null when none was. */
+  insertedRowId: number | bigint | null = null;
+  description: readonly ColumnDescription[] | null = null;
+  /** Settles when the statement has been executed; never rejects. */
+  executing: Promise<unknown> | null = null;
+  readonly #core: Core;
+  readonly #id: number;
+  #sql = "";
+  #rows: SqlValue[][] = [];
+  /** Index of the next row to hand out. */
+  #next = 0;
+  /** No rows are left in the worker. */
+  #ended = true;
+  #filling: Promise<void> | null = null;
+  /** What is to be thrown once the rows before it have been handed out. */
+  #failure: { readonly error: unknown } | null = null;
+
+  constructor(core: Core) {
+    this.#core = core;
+    this.#id = core.nextResult();
+  }
+
+  /** Rows that have come in and not been handed out. */
+  get ready(): number {
+    return this.#rows.length - this.#next;
+  }
+
+  /** Whether the worker holds rows of it. */
+  get open(): boolean {
+    return !this.#ended;
+  }
+
+  /** Whether rows may still come in. */
+  get pending(): boolean {
+    return !this.#ended || this.executing !== null;
+  }
+
+  /** Executes a statement and fetches rows: at least so many, or ALL, or just ONE. */
+  async execute(sql: string, parameters: Uint8Array, rows: number): Promise<void> {
+    const { client, statements } = this.#core;
+    this.#sql = sql;
+    const [known, text] = statements.get(sql);
+    const executing = client.call(
+      "execute",
+      [this.#id, known.slot, text, parameters, rows],
+      this.#receiver(),
+    );
+    this.executing = executing;
+    const reply = await executing;
+    this.executing = null;
+    const [ended, rowCount, insertedRowId, columns] = unwrap(reply, sql);
+    if (columns) known.description = describe(columns);
+    this.description = known.description;
+    this.rowCount = rowCount;
+    this.insertedRowId = insertedRowId;
+    this.#ended = ended;
+  }
+
+  /** Waits for more rows. Who asks while some are being fetched waits for those. */
+  async fill(rows: number): Promise<void> {
+    await (this.executing ?? (this.#filling ??= this.#fetch(rows)));
+  }
+
+  /** Has more rows fetched if fewer than that are there, without waiting. */
+  fetchAhead(rows: number): void {
+    if (this.ready < rows && !this.#ended) this.#filling ??= this.#fetch(rows);
+  }
+
+  /** Throws what went wrong, once. */
+  check(): void {
+    if (this.#failure === null) return;
+    const { error } = this.#failure;
+    this.#failure = null;
+    if (!(error instanceof Undecodable)) throw error;
+    const name = this.description?.[error.column]?.name ?? error.column;
+    if (error.bytes === null) {
+      throw new DataError(`The integer in column '${name}' is too large for a number`);
+    }
+    const text = new TextDecoder().decode(error.bytes.subarray(0, 100));
+    throw new OperationalError(`Could not decode to UTF-8 column '${name}' with text '${text}'`);
+  }
+
+  /** Up to `count` of the rows that have come in. */
+  take(count: number): SqlValue[][] {
+    if (this.#next === 0 && count >= this.#rows.length) return this.#rows.splice(0);
+    const taken = this.#rows.slice(this.#next, this.#next + count);
+    this.#next += taken.length;
+    this.#tidy();
+    return taken;
+  }
+
+  /** The next of the rows that have come in. */
+  takeOne(): SqlValue[] | undefined {
+    if (this.#next === this.#rows.length) return undefined;
+    const row = this.#rows[this.#next++];
+    this.#tidy();
+    return row;
+  }
+
+  /** Forgets the rows that are left. Settles when the worker has, too; never rejects. */
+  async close(): Promise<void> {
+    if ((this.#ended && !this.executing) || this.#core.closed) return;
+    this.#ended = true;
+    await this.#core.client.call("reset", [this.#id]);
+  }
+
+  /** Reads batches. It is not the place to throw: that waits until the rows are asked for. */
+  #receiver(): Receive {
+    const { integers, textFactory: text } = this.#core.settings;
+    return (bytes, view, at) => {
+      if (this.#failure) return;
+      try {
+        readBatch(bytes, view, at, { integers, text }, this.#rows as unknown[][]);
+      } catch (error) {
+        this.#failure = { error };
+      }
+    };
+  }
+
+  async #fetch(rows: number): Promise<void> {
+    try {
+      const reply = await this.#core.client.call("fetch", [this.#id, rows], this.#receiver());
+      if (unwrap(reply, this.#sql)) this.#ended = true;
+      else if (this.#failure) this.close();
+    } catch (error) {
+      this.#ended = true;
+      this.#failure ??= { error };
+    } finally {
+      this.#filling = null;
+    }
+  }
+
+  #tidy(): void {
+    if (this.#next < this.#rows.length) return;
+    this.#rows = [];
+    this.#next = 0;
+  }
+}
+
+function describe(columns: ColumnList): readonly ColumnDescription[] | null {
+  return columns.length === 0
+    ? null
+    : columns.map(([name, declaredType]) => ({ name, declaredType }));
+}
