@@ -187,6 +187,8 @@ export const TABLE = {
   sqlite3_str_append: fn("void", "address", "address", "i32"),
   /** `void sqlite3_str_reset(sqlite3_str*)` */
   sqlite3_str_reset: fn("void", "address"),
+  /** `int sqlite3_str_errcode(sqlite3_str*)` */
+  sqlite3_str_errcode: fn("i32", "address"),
   /** `char *sqlite3_str_value(sqlite3_str*)` */
   sqlite3_str_value: fn("address", "address"),
 } as const;

@@ -4,23 +4,16 @@
  *
  * @module
  */
-import { type Library, load } from "./libsqlite3.ts";
+import type { Library } from "./libsqlite3.ts";
 import { SQLITE_OK } from "./result_codes.ts";
 
 export class RemoteDatabase {
+  readonly #library: Library;
   readonly #handle: bigint;
-  readonly #path: string;
-  #loaded: Library | undefined;
 
-  /** `path` is that of the library the worker opened the handle with. */
-  constructor(handle: bigint, path: string) {
+  constructor(library: Library, handle: bigint) {
+    this.#library = library;
     this.#handle = handle;
-    this.#path = path;
-  }
-
-  /** Loaded when first needed: most programs never do. */
-  get #library(): Library {
-    return this.#loaded ??= load(this.#path);
   }
 
   /** Safe at any time until the worker closes the handle; does nothing when nothing runs. */

@@ -78,7 +78,7 @@ export class Database {
   readonly library: Library;
   readonly handle: bigint;
   readonly #values: NativeBuffer;
-  readonly #text: bigint;
+  #text: bigint;
 
   private constructor(library: Library, handle: bigint) {
     this.library = library;
@@ -207,10 +207,19 @@ export class Database {
   /** Moves the text block's bytes out, filling `into` exactly. */
   takeText(into: Uint8Array): void {
     const { library } = this;
-    const address = library.sqlite3_str_value(this.#text); // null when memory ran out
-    if (address) library.memcpy(into, address, BigInt(into.length));
+    const address = library.sqlite3_str_value(this.#text);
+    if (!address) { // it could not hold what was appended
+      const errno = library.sqlite3_str_errcode(this.#text);
+      throw new SqliteFailure(errno, cString(library, library.sqlite3_errstr(errno)), -1);
+    }
+    library.memcpy(into, address, BigInt(into.length));
     library.sqlite3_str_reset(this.#text);
-    if (!address) throw new SqliteFailure(SQLITE_NOMEM, "out of memory", -1);
+  }
+
+  /** Puts an empty text block in place of one that may have failed, which it would remember. */
+  dropText(): void {
+    this.library.sqlite3_free(this.library.sqlite3_str_finish(this.#text));
+    this.#text = this.library.sqlite3_str_new(0n);
   }
 
   autocommit(): boolean {

@@ -4,9 +4,11 @@
  * @module
  */
 import process from "node:process";
+import { type Library, LibraryError, load } from "../ffi/libsqlite3.ts";
+import { RemoteDatabase } from "../ffi/remote.ts";
 import { Core } from "./core.ts";
 import { Cursor, type CursorRequest, fetchAtOnce } from "./cursor.ts";
-import { toError, unwrap } from "./errors.ts";
+import { InterfaceError, toError, unwrap } from "./errors.ts";
 import {
   type Autocommit,
   checkAutocommit,
@@ -60,6 +62,7 @@ async function open<R>(database: unknown, options: unknown): Promise<Connection<
   const settings = checkOptions(options);
   const filename = checkDatabase(database, settings.uri);
   settings.signal?.throwIfAborted();
+  const library = loadLibrary(settings.library);
   const client = new Client();
   const opening = client.call("open", [
     filename,
@@ -68,16 +71,28 @@ async function open<R>(database: unknown, options: unknown): Promise<Connection<
     settings.timeout,
     settings.isolationLevel,
     settings.autocommit,
-    settings.library,
+    library.path,
   ]);
   const reply = await (settings.signal ? abortable(opening, client, settings.signal) : opening);
   if (reply instanceof Failure) {
     client.stop();
     throw toError(reply);
   }
-  const [handle, libraryPath, length, sqlLength] = reply;
-  client.opened(handle, libraryPath);
+  const [handle, length, sqlLength] = reply;
+  client.opened(new RemoteDatabase(library, handle));
   return new Connection<R>(new Core(client, settings, { length, sqlLength }), filename);
+}
+
+/**
+ * Loads the library on this thread first. What only a worker had loaded would be unloaded with it,
+ * and after a crash there would be nothing to close its connection with.
+ */
+function loadLibrary(path: string | null): Library {
+  try {
+    return load(path ?? undefined);
+  } catch (error) {
+    throw error instanceof LibraryError ? new InterfaceError(error.message) : error;
+  }
 }
 
 /** The opening, or the signal's reason at once; then what has been opened is closed. */

@@ -141,8 +141,9 @@ function codeName(errno: number): string {
 /** The error that a failure in the worker becomes. */
 export function toError(failure: Failure, sql?: string): SqliteError {
   const { kind, message, errno, offset } = failure;
-  if (kind !== "sqlite") return new BY_KIND[kind](message, { sql });
-  return new (classOf(errno))(message, { code: codeName(errno), errno, offset, sql });
+  const made = kind === "sqlite" ? classOf(errno) : BY_KIND[kind];
+  if (errno < 0) return new made(message, { sql });
+  return new made(message, { code: codeName(errno), errno, offset, sql });
 }
 
 /** The reply, or a throw: to be used right after an await, for the stack to be the caller's. */

@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { DataError, ProgrammingError } from "./errors.ts";
+import { SQLITE_TOOBIG } from "../ffi/result_codes.ts";
+import { DataError, ProgrammingError, toError } from "./errors.ts";
 import {
   FLOAT,
   MAPPING,
@@ -12,10 +13,10 @@ import {
   NULL,
   REFUSED,
   SEQUENCE,
-  TEXT,
   utf8Length,
   Writer,
 } from "./thread/codec.ts";
+import { Failure } from "./thread/protocol.ts";
 
 /**
  * A value as SQLite stores it: NULL, INTEGER, REAL, TEXT or BLOB. An INTEGER is read as a `number`
@@ -78,7 +79,13 @@ function writeSequence(writer: Writer, values: readonly unknown[], limits: Limit
   const count = values.length;
   writer.u8(SEQUENCE);
   writer.u32(count);
-  for (let i = 0; i < count; i++) writeValue(writer, values[i], i + 1, limits, false);
+  for (let i = 0; i < count; i++) {
+    const refusal = writeValue(writer, values[i], limits);
+    if (refusal) {
+      const { kind, message, errno } = refusal;
+      throw toError(new Failure(kind, `Error binding parameter ${i + 1}: ${message}`, errno));
+    }
+  }
 }
 
 function writeMapping(
@@ -94,29 +101,28 @@ function writeMapping(
       throw new ProgrammingError(`A parameter's name is a string, got ${typeName(name)}`);
     }
     if (!name.isWellFormed()) continue; // no SQL text can have such a name
-    writer.text(TEXT, name);
-    // Only the statement knows whether it uses this one: if not, it may be anything.
-    writeValue(writer, value, name, limits, true);
+    writer.text(name);
+    const refusal = writeValue(writer, value, limits);
+    // Only the statement knows whether it uses this one. If not, it may be anything.
+    if (refusal) {
+      writer.u8(REFUSED);
+      writer.array([refusal.kind, refusal.message, refusal.errno]);
+    }
     count++;
   }
   writer.view.setUint32(at, count, true);
 }
 
-function writeValue(
-  writer: Writer,
-  value: unknown,
-  name: number | string,
-  limits: Limits,
-  optional: boolean,
-): void {
+/** Appends a value, or appends nothing and returns why. */
+function writeValue(writer: Writer, value: unknown, limits: Limits): Failure | void {
   switch (typeof value) {
     case "number":
       return writeNumber(writer, value);
     case "string":
-      return writeText(writer, value, name, limits);
+      return writeText(writer, value, limits);
     case "bigint":
       if (value < INT64_MIN || value > INT64_MAX) {
-        throw new DataError(`Error binding parameter ${name}: integer out of the range of 64 bits`);
+        return new Failure("DataError", "integer out of the range of 64 bits");
       }
       return writer.int64(value);
     case "boolean":
@@ -124,14 +130,8 @@ function writeValue(
   }
   if (value === null) return writer.u8(NULL);
   const bytes = bytesOf(value);
-  if (bytes) {
-    checkLength(bytes.length, name, limits);
-    return writer.blob(bytes);
-  }
-  if (optional) return writer.text(REFUSED, typeName(value));
-  throw new ProgrammingError(
-    `Error binding parameter ${name}: type '${typeName(value)}' is not supported`,
-  );
+  if (bytes) return tooLong(bytes.length, limits) ?? writer.blob(bytes);
+  return new Failure("ProgrammingError", `type '${typeName(value)}' is not supported`);
 }
 
 function writeNumber(writer: Writer, value: number): void {
@@ -142,23 +142,20 @@ function writeNumber(writer: Writer, value: number): void {
   else writer.double(FLOAT, value);
 }
 
-function writeText(writer: Writer, value: string, name: number | string, limits: Limits): void {
+function writeText(writer: Writer, value: string, limits: Limits): Failure | void {
   // Up to three bytes a unit: most texts need not be measured.
-  if (value.length * 3 > limits.length) checkLength(utf8Length(value), name, limits);
-  if (!value.isWellFormed()) {
-    throw new DataError(`Error binding parameter ${name}: text with a lone surrogate`);
+  if (value.length * 3 > limits.length) {
+    const refusal = tooLong(utf8Length(value), limits);
+    if (refusal) return refusal;
   }
-  writer.text(TEXT, value);
+  if (!value.isWellFormed()) return new Failure("DataError", "text with a lone surrogate");
+  writer.text(value);
 }
 
-function checkLength(length: number, name: number | string, limits: Limits): void {
-  if (length > limits.length) {
-    throw new DataError(
-      `Error binding parameter ${name}: string or blob too big (${length} bytes, the limit is ` +
-        `${limits.length})`,
-      { code: "SQLITE_TOOBIG", errno: 18 },
-    );
-  }
+function tooLong(length: number, limits: Limits): Failure | undefined {
+  if (length <= limits.length) return undefined;
+  const message = `string or blob too big (${length} bytes, the limit is ${limits.length})`;
+  return new Failure("DataError", message, SQLITE_TOOBIG);
 }
 
 /** The bytes of a buffer or a view, not copied. */
@@ -190,6 +187,6 @@ export function checkSql(sql: unknown, limits: Limits): asserts sql is string {
   }
   if (!sql.isWellFormed()) throw new DataError("the query has a lone surrogate", { sql });
   if (sql.length * 3 > limits.sqlLength && utf8Length(sql) > limits.sqlLength) {
-    throw new DataError("query string is too large", { code: "SQLITE_TOOBIG", errno: 18 });
+    throw toError(new Failure("DataError", "query string is too large", SQLITE_TOOBIG));
   }
 }

@@ -5,7 +5,7 @@
  */
 import type { Statement } from "../../ffi/sqlite.ts";
 import { FLOAT, INT32, INT64, MAPPING, NONE, NULL, type Reader, REFUSED, TEXT } from "./codec.ts";
-import { Failure } from "./protocol.ts";
+import { Failure, type FailureKind } from "./protocol.ts";
 
 /**
  * Binds the parameter set that the reader stands on. `values` tells the address at which C finds
@@ -94,12 +94,9 @@ function bindValue(
     case FLOAT:
       return statement.bindDouble(index, reader.f64());
     case REFUSED: {
-      const type = reader.text(reader.u32());
-      const name = statement.parameterNames[index - 1] ?? index;
-      throw new Failure(
-        "ProgrammingError",
-        `Error binding parameter ${name}: type '${type}' is not supported`,
-      );
+      const [kind, message, errno] = reader.value() as [FailureKind, string, number];
+      const name = statement.parameterNames[index - 1];
+      throw new Failure(kind, `Error binding parameter ${name}: ${message}`, errno);
     }
     default: {
       const length = reader.u32();

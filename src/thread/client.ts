@@ -11,7 +11,7 @@
 import process from "node:process";
 import { setImmediate } from "node:timers";
 import { Worker } from "node:worker_threads";
-import { RemoteDatabase } from "../../ffi/remote.ts";
+import type { RemoteDatabase } from "../../ffi/remote.ts";
 import { Inbox, type Plain, Writer } from "./codec.ts";
 import { Channel } from "./pipe.ts";
 import {
@@ -132,9 +132,9 @@ export class Client {
     });
   }
 
-  /** The worker has opened this handle; the client can interrupt it, and close it after a crash. */
-  opened(handle: bigint, libraryPath: string): void {
-    this.#remote = new RemoteDatabase(handle, libraryPath);
+  /** The worker has opened this: the client can interrupt it, and close it after a crash. */
+  opened(database: RemoteDatabase): void {
+    this.#remote = database;
   }
 
   /** Interrupts what the connection runs, a wait for a lock included. */

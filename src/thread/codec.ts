@@ -23,7 +23,7 @@ export const BLOB = 6;
 export const FALSE = 7;
 export const TRUE = 8;
 export const ARRAY = 9;
-/** In parameters: a value that can't be bound, with the name of its type. */
+/** In parameters: a value that can't be bound, with the failure it is if it has to be. */
 export const REFUSED = 10;
 
 /** What a parameter set starts with: none given, by position, or by name. */
@@ -106,10 +106,10 @@ export class Writer {
     this.view.setFloat64(at + 1, value, true);
   }
 
-  /** A length and the text in UTF-8; `tag` is TEXT or REFUSED. */
-  text(tag: number, value: string): void {
+  /** A length and the text in UTF-8. */
+  text(value: string): void {
     const start = this.reserve(5);
-    this.bytes[start] = tag;
+    this.bytes[start] = TEXT;
     if (value.length > SHORT_TEXT || !this.#ascii(value)) {
       const most = value.length < LONG_TEXT ? value.length * 3 : utf8Length(value);
       const at = this.reserve(most);
@@ -144,7 +144,7 @@ export class Writer {
       const small = value | 0;
       if (small === value && !Object.is(value, -0)) this.int32(value);
       else this.double(FLOAT, value);
-    } else if (typeof value === "string") this.text(TEXT, value);
+    } else if (typeof value === "string") this.text(value);
     else if (value === null) this.u8(NULL);
     else if (typeof value === "boolean") this.u8(value ? TRUE : FALSE);
     else if (typeof value === "bigint") this.int64(value);
@@ -220,7 +220,6 @@ export class Reader {
       case FLOAT:
         return this.f64();
       case TEXT:
-      case REFUSED:
         return this.text(this.u32());
       case BLOB:
         return this.take(this.u32());
@@ -244,11 +243,13 @@ export class Reader {
         this.at += 8;
         break;
       case TEXT:
-      case BLOB:
-      case REFUSED: {
+      case BLOB: {
         const length = this.u32();
         this.at += length;
+        break;
       }
+      case REFUSED:
+        this.value();
     }
   }
 

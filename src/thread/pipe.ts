@@ -130,13 +130,21 @@ export class Pipe {
    * not all were, the writer's bell will ring once there is space.
    */
   write(source: Uint8Array, start: number, end: number): number {
-    const position = Atomics.load(this.#words, this.#written);
-    let count = Math.min(end - start, this.space());
-    if (count < end - start) {
+    let at = start;
+    for (;;) {
+      at += this.#put(source, at, end);
+      if (at === end) break;
+      // The mark comes before the look: what the reader frees after that look, it sees the mark.
       Atomics.store(this.#words, this.#full, 1);
-      count = Math.min(end - start, this.space()); // what was read before the reader saw the mark
+      if (this.space() === 0) break;
     }
+    return at - start;
+  }
+
+  #put(source: Uint8Array, start: number, end: number): number {
+    const count = Math.min(end - start, this.space());
     if (count === 0) return 0;
+    const position = Atomics.load(this.#words, this.#written);
     const at = position & this.#mask;
     if (count < SHORT) {
       for (let i = 0; i < count; i++) this.#bytes[(at + i) & this.#mask] = source[start + i]!;

@@ -40,8 +40,8 @@ export interface Operations {
     timeout: number,
     isolationLevel: IsolationLevel,
     autocommit: Autocommit,
-    library: string | null,
-  ): readonly [handle: bigint, libraryPath: string, lengthLimit: number, sqlLengthLimit: number];
+    library: string,
+  ): readonly [handle: bigint, lengthLimit: number, sqlLengthLimit: number];
   /** `rows`: how many to send at least if there are as many; -1 is all, -2 is just one. */
   execute(
     result: number,

@@ -211,6 +211,7 @@ export function readBatch(
 class TextBlock {
   readonly #bytes: Uint8Array;
   #at: number;
+  readonly #end: number;
   /** The block as one string; null when some text in it is not UTF-8, or may not be. */
   readonly #all: string | null;
   readonly #ascii: boolean;
@@ -219,6 +220,7 @@ class TextBlock {
   constructor(bytes: Uint8Array, start: number, length: number) {
     this.#bytes = bytes;
     this.#at = start;
+    this.#end = start + length;
     this.#all = decodeOrNull(bytes, start, start + length);
     // Only ASCII has as many UTF-16 units as bytes, and then a text is where its bytes are.
     this.#ascii = this.#all !== null && this.#all.length === length;
@@ -232,7 +234,7 @@ class TextBlock {
       this.#used += length;
       return this.#all!.slice(used, this.#used);
     }
-    if (this.#all !== null && !continues(this.#bytes, start, length)) {
+    if (this.#all !== null && this.#between(start) && this.#between(end)) {
       const used = this.#used;
       this.#used += utf16Length(this.#bytes, start, end);
       return this.#all.slice(used, this.#used);
@@ -240,6 +242,14 @@ class TextBlock {
     const text = decodeOrNull(this.#bytes, start, end);
     if (text === null) throw new Undecodable(column, this.#bytes.slice(start, end));
     return text;
+  }
+
+  /**
+   * Whether a character ends there. A text that is cut off within one is not UTF-8, even where the
+   * text behind it makes it whole.
+   */
+  #between(at: number): boolean {
+    return at === this.#end || (this.#bytes[at]! & 0xc0) !== 0x80;
   }
 }
 
@@ -259,14 +269,6 @@ class ByteBlock {
     const text = this.#bytes.slice(this.#at, this.#at += length);
     return this.#make === "bytes" ? text : this.#make(text);
   }
-}
-
-/**
- * A text that begins with a continuation byte is not UTF-8, even where the block as a whole is:
- * the end of the text before it then isn't, either.
- */
-function continues(bytes: Uint8Array, start: number, length: number): boolean {
-  return length > 0 && (bytes[start]! & 0xc0) === 0x80;
 }
 
 /** UTF-16 units of valid UTF-8: one a character, two for those of four bytes. */

@@ -65,11 +65,9 @@ export class Session implements Omit<Operations, "open"> {
 
   constructor(channel: Channel, rows: Rows, ...request: Parameters<Operations["open"]>) {
     const [filename, flags, timeout, isolationLevel, autocommit, path] = request;
-    const library = load(path ?? undefined);
-    this.database = Database.open(library, filename, flags);
+    this.database = Database.open(load(path), filename, flags);
     this.opened = [
       this.database.handle,
-      library.path,
       this.database.limit(SQLITE_LIMIT_LENGTH, -1),
       this.database.limit(SQLITE_LIMIT_SQL_LENGTH, -1),
     ];
@@ -88,14 +86,17 @@ export class Session implements Omit<Operations, "open"> {
   }
 
   /** Before each request: from here on an interrupt is meant for it. */
-  start(operation: keyof Operations): void {
+  start(): void {
     const interrupts = this.#channel.interrupts();
     if (interrupts !== this.#interruptsSeen) this.#interruptRuns();
     this.#interruptsSeen = interrupts;
+  }
+
+  /** Throws what a setter failed with. */
+  #pay(): void {
     const owed = this.#owed;
-    if (owed === undefined || operation === "close" || operation === "reset") return;
     this.#owed = undefined;
-    throw owed;
+    if (owed !== undefined) throw owed;
   }
 
   /** What a handler's throw says to the other half. */
@@ -115,6 +116,8 @@ export class Session implements Omit<Operations, "open"> {
     parameters: Uint8Array,
     rows: number,
   ): Executed {
+    this.#slots.learn(slot, sql);
+    this.#pay();
     const prepared = this.#slots.prepare(slot, sql);
     const { statement } = prepared;
     if (statement === null) return NO_RESULT;
@@ -124,6 +127,7 @@ export class Session implements Omit<Operations, "open"> {
       this.#bind(run, new Reader(parameters));
       this.#beginImplicitly(prepared);
       const ended = this.#step(run, prepared.changes ? ALL : rows, true);
+      const columns = prepared.describe();
       if (!ended) this.#runs.set(result, run);
       else this.#release(run, parameters.length);
       const changed = prepared.changes && this.#countChanges();
@@ -131,7 +135,7 @@ export class Session implements Omit<Operations, "open"> {
         ended,
         prepared.isDml ? this.database.changes() : -1,
         changed && prepared.inserts ? rowid(this.database.lastInsertRowid()) : null,
-        prepared.describe(),
+        columns,
       ];
     } catch (error) {
       this.#release(run, parameters.length);
@@ -147,18 +151,27 @@ export class Session implements Omit<Operations, "open"> {
     sets: Uint8Array,
     continued: boolean,
   ): Executed {
-    const prepared = this.#slots.prepare(slot, sql);
+    this.#slots.learn(slot, sql);
     if (!continued) this.#failed.delete(result);
     else if (this.#failed.has(result)) return NO_RESULT;
-    const { statement } = prepared;
-    if (statement === null) return NO_RESULT;
-    if (!prepared.isDml && !prepared.inserts) {
-      prepared.release();
-      throw new Failure("ProgrammingError", "executeMany() can only execute DML statements.");
+    try {
+      this.#pay();
+      const changed = this.#executeSets(this.#slots.prepare(slot, sql), sets, continued);
+      return [true, changed, null, null];
+    } catch (error) {
+      this.#failed.add(result);
+      throw error;
     }
-    const run: Run = { prepared, statement, failure: undefined };
+  }
+
+  #executeSets(prepared: Prepared, sets: Uint8Array, continued: boolean): number {
+    const { statement } = prepared;
+    if (statement === null) return -1;
     prepared.busy = true;
     try {
+      if (!prepared.isDml && !prepared.inserts) {
+        throw new Failure("ProgrammingError", "executeMany() can only execute DML statements.");
+      }
       if (!continued) this.#beginImplicitly(prepared);
       const reader = new Reader(sets);
       let held = 0n;
@@ -170,23 +183,22 @@ export class Session implements Omit<Operations, "open"> {
         statement.reset();
         changed += this.database.changes();
       }
-      return [true, changed, null, null];
-    } catch (error) {
-      this.#failed.add(result);
-      throw error;
+      return changed;
     } finally {
       this.#countChanges();
-      this.#release(run, sets.length);
+      this.#release({ prepared, statement, failure: undefined }, sets.length);
     }
   }
 
   executeScript(sql: string): null {
+    this.#pay();
     if (this.#autocommit === "legacy" && !this.database.autocommit()) this.#run("COMMIT");
     this.#run(sql);
     return null;
   }
 
   fetch(result: number, rows: number): boolean {
+    this.#pay();
     const run = this.#runs.get(result);
     if (!run) return true;
     try {
@@ -211,10 +223,12 @@ export class Session implements Omit<Operations, "open"> {
   }
 
   commit(): null {
+    this.#pay();
     return this.#end("COMMIT");
   }
 
   rollback(): null {
+    this.#pay();
     return this.#end("ROLLBACK");
   }
 
@@ -325,26 +339,41 @@ export class Session implements Omit<Operations, "open"> {
     const batch = this.#rows.begin();
     const deadline = rows === ALL ? 0 : performance.now() + BATCH_TIME;
     try {
-      do {
+      while (more) {
         batch.add(statement);
-        if (rows === ONE) {
-          more = false; // nobody will ask for what follows
-          break;
-        } else if (rows === ALL) {
+        if (rows === ONE) more = false; // nobody will ask for what follows
+        else if (rows !== ALL && this.#enough(batch, rows, deadline)) break;
+        else {
           if (batch.length >= BATCH_BYTES) this.#rows.next();
-        } else if (
-          batch.length >= BATCH_BYTES ||
-          (batch.rowCount >= rows && checksClock(batch.rowCount) && performance.now() >= deadline)
-        ) break;
-        more = statement.step();
-      } while (more);
+          more = this.#advance(run, batch, rows);
+        }
+      }
+      this.#rows.end();
     } catch (error) {
-      // The rows before it are handed out first, when the caller is going to ask for more.
+      this.database.dropText();
+      throw error;
+    }
+    return !more && run.failure === undefined;
+  }
+
+  /** A step. When it fails, the rows before are handed out first, if more will be asked for. */
+  #advance(run: Run, batch: BatchWriter, rows: number): boolean {
+    try {
+      return run.statement.step();
+    } catch (error) {
       if (rows === ALL || batch.rowCount === 0) throw error;
       run.failure = this.explain(error);
+      return false;
     }
-    this.#rows.end();
-    return !more;
+  }
+
+  /** Whether a batch has what was asked for and is as large as it should get. */
+  #enough(batch: BatchWriter, rows: number, deadline: number): boolean {
+    const { rowCount } = batch;
+    if (batch.length >= BATCH_BYTES) return true;
+    // Reading the clock costs about as much as a row, so it is looked at less and less often.
+    return rowCount >= rows && (rowCount < 16 || (rowCount & 15) === 0) &&
+      performance.now() >= deadline;
   }
 
   /** SQLite's busy handler: waits as SQLite's own would, but ends at once when interrupted. */
@@ -359,11 +388,6 @@ export class Session implements Omit<Operations, "open"> {
       return this.#channel.pause(this.#interruptsSeen, Math.min(delay, left));
     };
   }
-}
-
-/** Reading the clock costs about as much as a row, so it is looked at less and less often. */
-function checksClock(row: number): boolean {
-  return row < 16 || (row & 15) === 0;
 }
 
 function interruption(): SqliteFailure {

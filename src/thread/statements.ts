@@ -84,23 +84,27 @@ export class Slots {
     this.#database = database;
   }
 
+  /** Takes note of a slot's new text. What is kept there goes once it is not being read. */
+  learn(slot: number, sql: string | null): void {
+    if (slot < 0 || sql === null) return;
+    const kept = this.#kept[slot];
+    if (kept?.busy) kept.kept = false;
+    else kept?.statement?.finalize();
+    this.#kept[slot] = undefined;
+    this.#texts[slot] = encoder.encode(sql);
+  }
+
   /**
-   * The statement of a slot, compiled when it is not. A new text takes the slot over. While a
-   * result of the kept statement is being read there is a second one of the same text.
+   * The statement of a slot, compiled when it is not; of a text that is not kept for slot -1. While
+   * a result of the kept statement is being read there is a second one of the same text.
    */
   prepare(slot: number, sql: string | null): Prepared {
     if (slot < 0) return new Prepared(this.#database, encoder.encode(sql!), false);
     const kept = this.#kept[slot];
-    if (sql !== null) {
-      // What is being read goes on, and goes away when it has been read.
-      if (kept?.busy) kept.kept = false;
-      else kept?.statement?.finalize();
-      this.#kept[slot] = undefined;
-      this.#texts[slot] = encoder.encode(sql);
-    } else if (kept) {
-      return kept.busy ? new Prepared(this.#database, this.#texts[slot]!, false) : kept;
-    }
-    // Kept only once it has been compiled: a failure leaves the text, for the next try.
-    return this.#kept[slot] = new Prepared(this.#database, this.#texts[slot]!, true);
+    if (kept && !kept.busy) return kept;
+    const prepared = new Prepared(this.#database, this.#texts[slot]!, !kept);
+    // Only what could be compiled is kept: a failure leaves the text, for the next try.
+    if (!kept) this.#kept[slot] = prepared;
+    return prepared;
   }
 }

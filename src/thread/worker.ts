@@ -7,7 +7,6 @@
  * @module
  */
 import { workerData } from "node:worker_threads";
-import { LibraryError } from "../../ffi/libsqlite3.ts";
 import { SqliteFailure } from "../../ffi/sqlite.ts";
 import { Inbox, type Plain, Writer } from "./codec.ts";
 import { Channel } from "./pipe.ts";
@@ -126,7 +125,7 @@ class Worker {
     const session = this.#session;
     this.#channel.enter();
     try {
-      session?.start(operation);
+      session?.start();
       outbox.done(this.#perform(operation, inbox.value() as Plain[]));
     } catch (error) {
       outbox.failed(toFailure(session?.explain(error) ?? error));
@@ -174,7 +173,6 @@ function toFailure(error: unknown): Failure {
   if (error instanceof SqliteFailure) {
     return new Failure("sqlite", error.message, error.errno, error.offset);
   }
-  if (error instanceof LibraryError) return new Failure("InterfaceError", error.message);
   if (error instanceof RangeError) return new Failure("DataError", `Too large: ${error.message}`);
   const message = error instanceof Error ? error.stack ?? error.message : String(error);
   return new Failure("InternalError", message);
