@@ -25,6 +25,7 @@ import {
 } from "./options.ts";
 import { asRequest, type Request } from "./request.ts";
 import { ALL, ONE } from "./result.ts";
+import type { Row } from "./row.ts";
 import { Client } from "./thread/client.ts";
 import { Failure } from "./thread/protocol.ts";
 import type { SqlParameters, SqlValue } from "./values.ts";
@@ -51,7 +52,15 @@ const SQLITE_OPEN_URI = 0x40;
  * Rejects with an `OperationalError` when the file can't be opened, an `InterfaceError` when no
  * SQLite library is found, and a `ProgrammingError` for a bad option.
  */
+export function connect(
+  database: string | URL,
+  options: ConnectOptions<Row> & { rowFactory: typeof Row },
+): Request<Connection<Row>>;
 export function connect<R = SqlValue[]>(
+  database: string | URL,
+  options?: ConnectOptions<R>,
+): Request<Connection<R>>;
+export function connect<R>(
   database: string | URL,
   options: ConnectOptions<R> = {},
 ): Request<Connection<R>> {

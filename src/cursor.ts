@@ -290,7 +290,7 @@ export class CursorRequest<C extends Cursor<R>, R> extends Request<C> implements
     return {
       next: async () => {
         cursor ??= await this;
-        return step(cursor);
+        return await step(cursor); // awaited here for its errors to have the caller's stack
       },
       return: async () => {
         await (await this).close();
@@ -299,6 +299,9 @@ export class CursorRequest<C extends Cursor<R>, R> extends Request<C> implements
     };
   }
 }
+
+// As for every request: or an await would wrap it, and lose the caller's stack.
+Object.defineProperty(CursorRequest.prototype, "constructor", { value: Promise });
 
 function asCursorRequest<C extends Cursor<R>, R>(promise: Promise<C>): CursorRequest<C, R> {
   return Object.setPrototypeOf(promise, CursorRequest.prototype);
@@ -322,7 +325,13 @@ class ManySender {
 
   /** Adds a set. True when it is time to send. */
   add(set: unknown): boolean {
-    writeParameters(this.#block, set, this.#core.limits);
+    const start = this.#block.length;
+    try {
+      writeParameters(this.#block, set, this.#core.limits);
+    } catch (error) {
+      this.#block.length = start; // the sets before it are whole
+      throw error;
+    }
     return this.#block.length >= BLOCK_BYTES;
   }
 
@@ -348,8 +357,9 @@ class ManySender {
     return this.#changed;
   }
 
-  /** After a failure: lets what has been sent come to its end. */
+  /** After a failure: the sets before it are run, and what has been sent comes to its end. */
   async abandon(): Promise<void> {
+    if (this.#block.length > 0 && !this.#core.closed) this.send().catch(() => {});
     await this.#running;
     if (this.#continued && !this.#core.closed) this.#core.client.call("reset", [this.#id]);
   }

@@ -77,14 +77,16 @@ export class Row implements Iterable<SqlValue> {
    * Throws a `RangeError` when there is none.
    */
   get(key: string | number): SqlValue {
-    const index = typeof key === "string"
+    const { length } = this.#values;
+    const found = typeof key === "string"
       ? positionsOf(this.#description).get(asciiLower(key))
+      : key < 0
+      ? key + length
       : key;
-    const value = index === undefined ? undefined : this.#values.at(index);
-    if (value === undefined || (typeof key === "number" && !Number.isInteger(key))) {
+    if (found === undefined || !Number.isInteger(found) || found < 0 || found >= length) {
       throw new RangeError(`No item with that key: ${String(key)}`);
     }
-    return value;
+    return this.#values[found]!;
   }
 
   /** The column names. */

@@ -250,11 +250,14 @@ export class Session implements Omit<Operations, "open"> {
 
   /** Ends what is open; SQLite rolls back what is not committed. */
   close(): null {
-    // Clears the mark that an interrupt may have left, which would keep the WAL from being removed.
-    this.#interruptRuns();
-    this.#run("SELECT 1");
-    this.#channel.giveUpHandle();
-    this.database.close();
+    try {
+      // Clears the mark that an interrupt may have left: it would keep the WAL from being removed.
+      this.#interruptRuns();
+      this.#run("SELECT 1");
+    } finally {
+      this.#channel.giveUpHandle();
+      this.database.close();
+    }
     return null;
   }
 
