@@ -28,7 +28,19 @@ function native(signature: Signature): Deno.ForeignFunction {
 
 const callbacks: Deno.UnsafeCallback[] = [];
 
+/** Before 2.7.6 a thread's `Atomics.notify` does not reach the event loop, so nothing ever ends. */
+function unsupported(): string | undefined {
+  const [major, minor, patch] = Deno.version.deno.split(".").map((part) => parseInt(part));
+  const number = major! * 1e6 + minor! * 1e3 + patch!;
+  return number < 2_007_006
+    ? `Deno ${Deno.version.deno} is too old: 2.7.6 or newer is needed`
+    : undefined;
+}
+
 export const deno: Runtime = {
+  get unsupported(): string | undefined {
+    return unsupported();
+  },
   dlopen<T extends Table>(path: string, table: T): Functions<T> {
     const symbols = Object.fromEntries(
       Object.entries(table).map(([name, signature]) => [name, native(signature)]),

@@ -265,21 +265,24 @@ export function load(path: string | undefined): Library {
   const chosen = path ?? (runtime.env("AIOSQLITE_LIBRARY") || undefined);
   const known = loaded.get(chosen ?? "");
   if (known) return known;
+  if (runtime.unsupported) throw new LibraryError(runtime.unsupported);
   const tried: string[] = [];
+  let denied = false;
   for (const candidate of chosen === undefined ? candidates() : [chosen]) {
     try {
       const library = open(candidate);
       loaded.set(chosen ?? "", library);
       return library;
     } catch (error) {
+      denied ||= error instanceof Error && error.name === "NotCapable";
       tried.push(`  ${candidate}: ${error instanceof Error ? error.message : error}`);
     }
   }
-  throw new LibraryError(
-    `Cannot load the SQLite library, tried:\n${tried.join("\n")}\n` +
-      `Install it (${INSTALL}), or give its absolute path as the option library or in the ` +
-      "environment variable AIOSQLITE_LIBRARY",
-  );
+  const advice = denied
+    ? "Allow it to be loaded (--allow-ffi)"
+    : `Install it (${INSTALL}), or give its absolute path as the option library or in the ` +
+      "environment variable AIOSQLITE_LIBRARY";
+  throw new LibraryError(`Cannot load the SQLite library, tried:\n${tried.join("\n")}\n${advice}`);
 }
 
 function open(path: string): Library {

@@ -4,14 +4,25 @@
  *
  * @module
  */
-import type { Library } from "./libsqlite3.ts";
 import { SQLITE_OK } from "./result_codes.ts";
 
+/** The functions of the library that this takes. */
+export interface RemoteFunctions {
+  sqlite3_interrupt(db: bigint): void;
+  sqlite3_db_mutex(db: bigint): bigint;
+  sqlite3_mutex_try(mutex: bigint): number;
+  sqlite3_mutex_leave(mutex: bigint): void;
+  sqlite3_busy_handler(db: bigint, handler: bigint, context: bigint): number;
+  sqlite3_next_stmt(db: bigint, statement: bigint): bigint;
+  sqlite3_finalize(statement: bigint): number;
+  sqlite3_close_v2(db: bigint): number;
+}
+
 export class RemoteDatabase {
-  readonly #library: Library;
+  readonly #library: RemoteFunctions;
   readonly #handle: bigint;
 
-  constructor(library: Library, handle: bigint) {
+  constructor(library: RemoteFunctions, handle: bigint) {
     this.#library = library;
     this.#handle = handle;
   }

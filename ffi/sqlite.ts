@@ -88,7 +88,12 @@ export class Database {
   }
 
   /** Opens a database with the safe settings in force; `filename` is UTF-8 without NUL. */
-  static open(library: Library, filename: string, flags: number): Database {
+  static open(
+    library: Library,
+    filename: string,
+    flags: number,
+    trustedSchema: boolean,
+  ): Database {
     const out = new BigUint64Array(1);
     const name = new TextEncoder().encode(filename + "\0");
     // FULLMUTEX: the main thread may call sqlite3_interrupt at any time.
@@ -104,7 +109,7 @@ export class Database {
     try {
       library.sqlite3_extended_result_codes(handle, 1);
       if (rc !== SQLITE_OK) throw database.failure();
-      database.#secure();
+      database.#secure(trustedSchema);
       return database;
     } catch (error) {
       database.close();
@@ -113,13 +118,13 @@ export class Database {
   }
 
   /** Turns off what plain SQL text could break out with. Fails closed. */
-  #secure(): void {
+  #secure(trustedSchema: boolean): void {
     this.library.sqlite3_enable_load_extension?.(this.handle, 0);
     // Two plain statements crash the process when this one is on, as in Debian's build.
     this.dbConfig(SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, false);
     this.dbConfig(SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, false);
     this.dbConfig(SQLITE_DBCONFIG_DEFENSIVE, true);
-    this.dbConfig(SQLITE_DBCONFIG_TRUSTED_SCHEMA, false);
+    this.dbConfig(SQLITE_DBCONFIG_TRUSTED_SCHEMA, trustedSchema);
   }
 
   /** Sets one of the on/off options, or with null only asks, and returns what is in force. */

@@ -41,6 +41,8 @@ export type Functions<T extends Table> = { readonly [K in keyof T]?: Call<T[K]> 
 
 /** What a JavaScript runtime has to offer. */
 export interface Runtime {
+  /** Why this version of the runtime can't be used; undefined when it can. */
+  readonly unsupported?: string | undefined;
   /** Loads a shared library and binds what it has of the table; throws when it can't be loaded. */
   dlopen<const T extends Table>(path: string, table: T): Functions<T>;
   /**

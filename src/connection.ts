@@ -77,6 +77,7 @@ async function open<R>(database: unknown, options: unknown): Promise<Connection<
     filename,
     (settings.readonly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE_CREATE) |
     (settings.uri ? SQLITE_OPEN_URI : 0),
+    settings.trustedSchema,
     settings.timeout,
     settings.isolationLevel,
     settings.autocommit,

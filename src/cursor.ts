@@ -8,7 +8,7 @@ import type { Core } from "./core.ts";
 import { ProgrammingError, unwrap } from "./errors.ts";
 import { checkChunkSize, checkRowFactory, checkRows, type RowFactoryOption } from "./options.ts";
 import { Request } from "./request.ts";
-import { ALL, ONE, Result } from "./result.ts";
+import { ALL, type ONE, Result } from "./result.ts";
 import { type ColumnDescription, Row } from "./row.ts";
 import { Writer } from "./thread/codec.ts";
 import type { Executed, Failure } from "./thread/protocol.ts";

@@ -7,7 +7,7 @@ import { isAbsolute } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ProgrammingError } from "./errors.ts";
 import type { RowFactory } from "./row.ts";
-import { Row } from "./row.ts";
+import type { Row } from "./row.ts";
 import type { SqlValue } from "./values.ts";
 import { typeName } from "./values.ts";
 import type { Autocommit, IsolationLevel } from "./thread/protocol.ts";
@@ -43,6 +43,12 @@ export interface ConnectOptions<R = SqlValue[]> {
   readonly?: boolean | undefined;
   /** Take a name that starts with `file:` as a URI (https://sqlite.org/uri.html). Default false. */
   uri?: boolean | undefined;
+  /**
+   * Let views, triggers, generated columns, CHECKs and indexes use functions that are not known to
+   * be harmless; before SQLite 3.41 those of JSON are among them. Only for files whose schema you
+   * trust. Default false. Source: https://sqlite.org/pragma.html#pragma_trusted_schema
+   */
+  trustedSchema?: boolean | undefined;
   /** Rows in a chunk of `for await`. Default 64. */
   iterChunkSize?: number | undefined;
   /** What rows are: null for arrays (default), `Row`, `objectRow`, or a function. */
@@ -65,6 +71,7 @@ export interface Settings {
   cachedStatements: number;
   readonly: boolean;
   uri: boolean;
+  trustedSchema: boolean;
   iterChunkSize: number;
   rowFactory: RowFactoryOption<unknown>;
   textFactory: TextFactory;
@@ -171,6 +178,7 @@ const CHECKS: { [K in keyof Settings]: [(value: unknown) => Settings[K], Setting
   cachedStatements: [integer("cachedStatements", 0), 128],
   readonly: [oneOf("readonly", true, false), false],
   uri: [oneOf("uri", true, false), false],
+  trustedSchema: [oneOf("trustedSchema", true, false), false],
   iterChunkSize: [checkChunkSize, 64],
   rowFactory: [checkRowFactory, null],
   textFactory: [checkTextFactory, "string"],

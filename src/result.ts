@@ -91,13 +91,23 @@ export class Result {
     if (this.#failure === null) return;
     const { error } = this.#failure;
     this.#failure = null;
-    if (!(error instanceof Undecodable)) throw error;
-    const name = this.description?.[error.column]?.name ?? error.column;
-    if (error.bytes === null) {
-      throw new DataError(`The integer in column '${name}' is too large for a number`);
+    throw error instanceof Undecodable ? this.#explain(error) : error;
+  }
+
+  #explain({ column, reason, bytes }: Undecodable): Error {
+    const name = this.description?.[column]?.name ?? column;
+    switch (reason) {
+      case "integer":
+        return new DataError(`The integer in column '${name}' is too large for a number`);
+      case "length":
+        return new DataError(`The text in column '${name}' is too long for a string`);
+      case "text": {
+        const text = new TextDecoder().decode(bytes);
+        return new OperationalError(
+          `Could not decode to UTF-8 column '${name}' with text '${text}'`,
+        );
+      }
     }
-    const text = new TextDecoder().decode(error.bytes.subarray(0, 100));
-    throw new OperationalError(`Could not decode to UTF-8 column '${name}' with text '${text}'`);
   }
 
   /** Up to `count` of the rows that have come in. */

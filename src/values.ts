@@ -13,6 +13,7 @@ import {
   NULL,
   REFUSED,
   SEQUENCE,
+  TooLarge,
   utf8Length,
   Writer,
 } from "./thread/codec.ts";
@@ -52,6 +53,8 @@ export function encodeParameters(parameters: unknown, limits: Limits): Uint8Arra
   try {
     writeParameters(writer, parameters, limits);
     return writer.bytes.slice(0, writer.length);
+  } catch (error) {
+    throw error instanceof TooLarge ? new DataError(`Too large: ${error.message}`) : error;
   } finally {
     writer.clear();
   }
@@ -130,6 +133,9 @@ function writeValue(writer: Writer, value: unknown, limits: Limits): Failure | v
   }
   if (value === null) return writer.u8(NULL);
   const bytes = bytesOf(value);
+  if (bytes && isDetached(value as object)) {
+    return new Failure("ProgrammingError", "its buffer is detached");
+  }
   if (bytes) return tooLong(bytes.length, limits) ?? writer.blob(bytes);
   return new Failure("ProgrammingError", `type '${typeName(value)}' is not supported`);
 }
@@ -158,16 +164,23 @@ function tooLong(length: number, limits: Limits): Failure | undefined {
   return new Failure("DataError", message, SQLITE_TOOBIG);
 }
 
-/** The bytes of a buffer or a view, not copied. */
+/** The bytes of a buffer or a view, not copied; undefined when it is neither. */
 function bytesOf(value: unknown): Uint8Array | undefined {
   if (value instanceof Uint8Array) return value;
   if (ArrayBuffer.isView(value)) {
+    if (isDetached(value)) return new Uint8Array(); // its length can't even be asked for
     return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
   }
   if (value instanceof ArrayBuffer || value instanceof SharedArrayBuffer) {
-    return new Uint8Array(value);
+    return isDetached(value) ? new Uint8Array() : new Uint8Array(value);
   }
   return undefined;
+}
+
+/** Whether the bytes of a buffer or a view have been given away, so that there are none. */
+function isDetached(value: object): boolean {
+  const buffer = ArrayBuffer.isView(value) ? value.buffer : value;
+  return buffer instanceof ArrayBuffer && buffer.detached;
 }
 
 /** What to call the type of a value in a message. */

@@ -291,7 +291,9 @@ export class Client {
     const why = cause instanceof Error ? cause.message : String(cause);
     this.#over = new Failure(
       "OperationalError",
-      `The connection's thread ended unexpectedly (${why}): what was not committed is lost`,
+      this.#remote
+        ? `The connection's thread ended unexpectedly (${why}): what was not committed is lost`
+        : `The connection's thread can't be started (${why})`,
     );
     this.inTransaction = false;
     if (this.#remote && !this.#channel.handleGone) closeOrphan(this.#remote);

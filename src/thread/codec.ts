@@ -41,8 +41,13 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const SHORT_TEXT = 40;
 /** From this length on a text's size is computed first, instead of allowing for the largest. */
 const LONG_TEXT = 1 << 16;
+/** Lengths are of 32 bits. */
+const LARGEST = 2 ** 32 - 64;
 /** A buffer that has grown beyond this is dropped once it is empty. */
 const KEEP = 1 << 20;
+
+/** A message can't have that many bytes. */
+export class TooLarge extends RangeError {}
 
 /** Appends to a buffer that grows. */
 export class Writer {
@@ -54,6 +59,7 @@ export class Writer {
   reserve(count: number): number {
     const at = this.length;
     if (at + count > this.bytes.length) {
+      if (at + count > LARGEST) throw new TooLarge("more than 4 GiB at once");
       const grown = new Uint8Array(Math.max(this.bytes.length * 2, at + count));
       grown.set(this.bytes.subarray(0, at));
       this.bytes = grown;

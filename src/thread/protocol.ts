@@ -37,6 +37,7 @@ export interface Operations {
   open(
     filename: string,
     flags: number,
+    trustedSchema: boolean,
     timeout: number,
     isolationLevel: IsolationLevel,
     autocommit: Autocommit,

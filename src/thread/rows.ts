@@ -134,14 +134,23 @@ export interface Decoding {
 /** A value can't be handed out as asked for. */
 export class Undecodable extends Error {
   readonly column: number;
-  /** The bytes of a text that is not UTF-8; null when an integer is too large for a number. */
-  readonly bytes: Uint8Array | null;
-  constructor(column: number, bytes: Uint8Array | null) {
-    super(bytes ? "invalid UTF-8" : "integer too large");
+  readonly reason: "text" | "length" | "integer";
+  /** The start of a text that is not UTF-8. */
+  readonly bytes: Uint8Array;
+  constructor(
+    column: number,
+    reason: "text" | "length" | "integer",
+    bytes: Uint8Array = new Uint8Array(),
+  ) {
+    super(reason);
     this.column = column;
+    this.reason = reason;
     this.bytes = bytes;
   }
 }
+
+/** A text with more bytes than this may be too long for a string, where it is ASCII. */
+const LONGEST_STRING = 2 ** 29 - 25;
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -180,7 +189,7 @@ export function readBatch(
           break;
         }
         case INT64:
-          if (integers === "number") throw new Undecodable(c, null);
+          if (integers === "number") throw new Undecodable(c, "integer");
           row[c] = view.getBigInt64(at, true);
           at += 8;
           break;
@@ -240,7 +249,10 @@ class TextBlock {
       return this.#all.slice(used, this.#used);
     }
     const text = decodeOrNull(this.#bytes, start, end);
-    if (text === null) throw new Undecodable(column, this.#bytes.slice(start, end));
+    if (text === null) {
+      if (length > LONGEST_STRING) throw new Undecodable(column, "length");
+      throw new Undecodable(column, "text", this.#bytes.slice(start, Math.min(end, start + 100)));
+    }
     return text;
   }
 

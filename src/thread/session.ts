@@ -18,7 +18,7 @@ import {
   type Operations,
 } from "./protocol.ts";
 import type { BatchWriter } from "./rows.ts";
-import { Prepared, type Run, Slots } from "./statements.ts";
+import { type Prepared, type Run, Slots } from "./statements.ts";
 
 /** A batch that has reached this many bytes is sent: at most a few milliseconds to decode. */
 const BATCH_BYTES = 1 << 16;
@@ -64,8 +64,8 @@ export class Session implements Omit<Operations, "open"> {
   #owed: unknown;
 
   constructor(channel: Channel, rows: Rows, ...request: Parameters<Operations["open"]>) {
-    const [filename, flags, timeout, isolationLevel, autocommit, path] = request;
-    this.database = Database.open(load(path), filename, flags);
+    const [filename, flags, trustedSchema, timeout, isolationLevel, autocommit, path] = request;
+    this.database = Database.open(load(path), filename, flags, trustedSchema);
     this.opened = [
       this.database.handle,
       this.database.limit(SQLITE_LIMIT_LENGTH, -1),

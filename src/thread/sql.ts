@@ -38,23 +38,30 @@ export function firstWord(sql: Uint8Array): string {
   return wordAt(sql, skipBlank(sql, 0));
 }
 
-const VERBS = ["SELECT", "VALUES", "INSERT", "REPLACE", "UPDATE", "DELETE"];
 const CLOSING: Record<number, number> = { 0x27: 0x27, 0x22: 0x22, 0x60: 0x60, 0x5b: 0x5d }; // '"`[
 
-/** What a statement does, in one word: its first, or after WITH the first outside of parentheses. */
+/**
+ * What a statement does, in one word: its first, or behind WITH and its tables the word that
+ * follows the last one's parenthesis.
+ */
 export function verb(sql: Uint8Array): string {
   const first = firstWord(sql);
   if (first !== "WITH") return first;
   let depth = 0;
+  let behindTable = false;
   for (let at = skipBlank(sql, 0) + first.length; at < sql.length; at = skipBlank(sql, at)) {
     const byte = sql[at]!;
-    const closing = CLOSING[byte];
-    const word = depth === 0 ? wordAt(sql, at) : "";
-    if (VERBS.includes(word)) return word;
+    const length = isWordByte(byte) ? wordLength(sql, at) : 1;
+    if (behindTable && length > 1) {
+      const word = wordAt(sql, at);
+      if (word !== "AS") return word; // AS is behind the column names of a table
+    }
     if (byte === 0x28) depth++;
-    else if (byte === 0x29) depth--;
-    else if (closing) at = sql.indexOf(closing, at + 1) >>> 0;
-    at += isWordByte(byte) ? wordLength(sql, at) : 1;
+    if (byte === 0x29) depth--;
+    behindTable = byte === 0x29 && depth === 0;
+    const closing = CLOSING[byte];
+    if (closing) at = sql.indexOf(closing, at + 1) >>> 0;
+    at += length;
   }
   return first;
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Database, type Statement } from "../../ffi/sqlite.ts";
+import type { Database, Statement } from "../../ffi/sqlite.ts";
 import { type ColumnList, Failure } from "./protocol.ts";
 import { firstWord, skipBlank, verb } from "./sql.ts";
 

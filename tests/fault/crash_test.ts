@@ -1,0 +1,212 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { file, program, runtimeName } from "../helpers.ts";
+
+// Each case runs in a process of its own, which has to survive the end of the thread and then end
+// by itself. The thread is caught by the `unref()` that every connection's thread goes through.
+
+const PRELUDE = `
+  import assert from "node:assert/strict";
+  import { once } from "node:events";
+  import { Worker } from "node:worker_threads";
+
+  const { connect } = aiosqlite;
+  const threads = [];
+  const { unref } = Worker.prototype;
+  Worker.prototype.unref = function () {
+    if (!threads.includes(this)) threads.push(this);
+    return unref.call(this);
+  };
+  /** Ends the thread of the connection opened last. */
+  async function kill() {
+    const thread = threads.at(-1);
+    const exited = once(thread, "exit");
+    thread.terminate();
+    await exited;
+  }
+  const ended = (error) => {
+    assert.ok(error instanceof aiosqlite.OperationalError, String(error));
+    assert.match(error.message, /thread ended/);
+    return true;
+  };
+  const rejects = (promise) => assert.rejects(promise, ended);
+  /** Settles one way or the other in good time, which a hang would not. */
+  async function settles(promise) {
+    let timer;
+    const late = new Promise((_, reject) => timer = setTimeout(reject, 3000, new Error("hangs")));
+    await Promise.race([promise.catch(() => {}), late]);
+    clearTimeout(timer);
+  }
+  // Some runtimes end a thread only when its C call has returned, so the query ends by itself.
+  const SECOND = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 4000000) " +
+    "SELECT count(*) FROM n";
+  const path = args[0];
+`;
+
+async function survives(source: string): Promise<void> {
+  const result = await program(`${PRELUDE}\n${source}\nconsole.log("survived");`, [file()], {
+    timeout: 20_000,
+  });
+  assert.deepEqual(
+    [result.code, result.signal, result.stdout],
+    [0, null, "survived\n"],
+    result.stderr,
+  );
+}
+
+test("A thread that ends while idle: every later call rejects", () =>
+  survives(`
+    const db = await connect(path);
+    const cursor = await db.execute("CREATE TABLE t (x)");
+    await kill();
+    await rejects(db.execute("SELECT 1"));
+    await rejects(db.executeMany("INSERT INTO t VALUES (?)", [[1]]));
+    await rejects(db.executeScript("SELECT 1"));
+    await rejects(db.executeFetchAll("SELECT 1"));
+    await rejects(db.commit());
+    await rejects(cursor.execute("SELECT 1"));
+    assert.equal(db.inTransaction, false);
+    db.interrupt();
+  `));
+
+test("A thread that ends while idle: calls made meanwhile settle", () =>
+  survives(`
+    const db = await connect(path);
+    const killed = kill();
+    const calls = Array.from({ length: 100 }, (_, i) => db.executeFetchOne("SELECT ?", [i]));
+    for (const [i, call] of (await Promise.allSettled(calls)).entries()) {
+      if (call.status === "rejected") ended(call.reason);
+      else assert.deepEqual(call.value, [i]);
+    }
+    await killed;
+    await rejects(db.execute("SELECT 1"));
+  `));
+
+test("A thread that ends in a query: it and all queued behind it reject", () =>
+  survives(`
+    const db = await connect(path);
+    const calls = [
+      db.execute(SECOND),
+      db.executeMany("INSERT INTO t VALUES (?)", [[1]]),
+      db.executeFetchAll("SELECT 1"),
+      db.commit(),
+      ...Array.from({ length: 1000 }, () => db.execute("SELECT 1")),
+    ].map(rejects);
+    setTimeout(kill, 50);
+    await Promise.all(calls);
+  `));
+
+test("A thread that ends in a query: the loop over its rows rejects", () =>
+  survives(`
+    const db = await connect(path);
+    await rejects((async () => {
+      let rows = 0;
+      for await (const _ of db.execute(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i, 'row' FROM n",
+      )) if (++rows === 1000) await kill();
+    })());
+  `));
+
+test("A thread that ends while opening: connect() rejects", () =>
+  survives(`
+    const opening = connect(path);
+    threads.at(-1).terminate();
+    await rejects(opening);
+  `));
+
+for (const journal of ["DELETE", "WAL"]) {
+  test(`A thread that ends in a transaction gives its lock back (${journal})`, () =>
+    survives(`
+      const db = await connect(path);
+      await db.execute("PRAGMA journal_mode = ${journal}");
+      await db.execute("CREATE TABLE t (x)");
+      await db.execute("INSERT INTO t VALUES ('lost')");
+      assert.equal(db.inTransaction, true);
+      await kill();
+      await using other = await connect(path, { timeout: 1000 });
+      await other.execute("INSERT INTO t VALUES ('kept')");
+      await other.commit();
+      assert.deepEqual(await other.executeFetchAll("SELECT x FROM t"), [["kept"]]);
+      assert.deepEqual(await other.executeFetchAll("PRAGMA integrity_check"), [["ok"]]);
+    `));
+}
+
+test("A thread that ends in a statement that writes gives its lock back", () =>
+  survives(`
+    const db = await connect(path);
+    await db.execute("CREATE TABLE t (x)");
+    const insert = rejects(db.execute(
+      "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000000) " +
+        "SELECT i FROM n",
+    ));
+    setTimeout(kill, 50);
+    await insert;
+    await using other = await connect(path, { timeout: 1000 });
+    await other.execute("INSERT INTO t VALUES ('kept')");
+    await other.commit();
+    assert.deepEqual(await other.executeFetchAll("SELECT x FROM t"), [["kept"]]);
+    assert.deepEqual(await other.executeFetchAll("PRAGMA integrity_check"), [["ok"]]);
+  `));
+
+test(
+  "A thread that ends while waiting for a lock: the wait rejects",
+  // The busy handler can't run any more, so nothing ends the C call that Node waits for.
+  { skip: runtimeName === "node" && "Node ends no thread before its C call returns" },
+  () =>
+    survives(`
+      const holder = await connect(path);
+      await holder.execute("CREATE TABLE t (x)");
+      await holder.execute("INSERT INTO t VALUES (1)");
+      const db = await connect(path, { timeout: 5000 });
+      const insert = rejects(db.execute("INSERT INTO t VALUES (2)"));
+      setTimeout(kill, 50);
+      await insert;
+      await holder.commit();
+      assert.deepEqual(await holder.executeFetchAll("SELECT x FROM t"), [[1]]);
+      await holder.close();
+    `),
+);
+
+test("close() settles whenever the thread has ended", () =>
+  survives(`
+    const idle = await connect(path);
+    await kill();
+    await settles(idle.close());
+    await settles(idle.close());
+    assert.equal(idle.closed, true);
+    const busy = await connect(path);
+    const query = settles(busy.execute(SECOND));
+    const closing = settles(busy.close());
+    await kill();
+    await query;
+    await closing;
+    const racing = await connect(path);
+    const racingClose = settles(racing.close());
+    threads.at(-1).terminate();
+    await racingClose;
+  `));
+
+test("await using lets go of a connection whose thread has ended", () =>
+  survives(`
+    await settles((async () => {
+      await using db = await connect(path);
+      await using cursor = await db.execute(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n",
+      );
+      await kill();
+    })());
+  `));
+
+test("A new connection works after a thread has ended, time and again", () =>
+  survives(`
+    for (let i = 0; i < 20; i++) {
+      const db = await connect(path, { timeout: 1000 });
+      await db.execute("CREATE TABLE IF NOT EXISTS t (x)");
+      await db.execute("INSERT INTO t VALUES (?)", [i]);
+      const query = rejects(db.execute(SECOND.replace("4000000", "200000")));
+      await kill();
+      await query;
+    }
+    await using db = await connect(path, { timeout: 1000 });
+    assert.deepEqual(await db.executeFetchAll("SELECT x FROM t"), []);
+  `));
