@@ -5,13 +5,14 @@
  */
 import { createRequire } from "node:module";
 import process from "node:process";
-import type { CType, Functions, Runtime, Signature, Table } from "./types.ts";
+import type { Callback, CType, Functions, Runtime, Signature, Table } from "./types.ts";
 
 /** The part of `bun:ffi` used here. */
 interface BunFfi {
   dlopen(path: string, symbols: Record<string, Definition>): { symbols: Record<string, unknown> };
   JSCallback: new (body: (...parameters: never[]) => unknown, definition: Definition) => {
     readonly ptr: number | bigint;
+    close(): void;
   };
 }
 interface Definition {
@@ -40,8 +41,6 @@ function native(signature: Signature): Definition {
   };
 }
 
-const callbacks: unknown[] = [];
-
 export const bun: Runtime = {
   dlopen<T extends Table>(path: string, table: T): Functions<T> {
     const ffi = bunFfi();
@@ -65,10 +64,9 @@ export const bun: Runtime = {
     if (Object.keys(found).length === 0) throw failure;
     return found as Functions<T>;
   },
-  callback(signature, body): bigint {
+  callback(signature, body): Callback {
     const callback = new (bunFfi().JSCallback)(body, native(signature));
-    callbacks.push(callback);
-    return BigInt(callback.ptr);
+    return { address: BigInt(callback.ptr), close: () => callback.close() };
   },
   env(name): string | undefined {
     return process.env[name];

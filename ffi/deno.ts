@@ -7,7 +7,7 @@
  *
  * @module
  */
-import type { CType, Functions, Runtime, Signature, Table } from "./types.ts";
+import type { Callback, CType, Functions, Runtime, Signature, Table } from "./types.ts";
 
 const NATIVE = {
   void: "void",
@@ -25,8 +25,6 @@ function native(signature: Signature): Deno.ForeignFunction {
     optional: true,
   };
 }
-
-const callbacks: Deno.UnsafeCallback[] = [];
 
 /** Before 2.7.6 a thread's `Atomics.notify` does not reach the event loop, so nothing ever ends. */
 function unsupported(): string | undefined {
@@ -48,14 +46,16 @@ export const deno: Runtime = {
     // A symbol that the library lacks is null here.
     return Deno.dlopen(path, symbols).symbols as unknown as Functions<T>;
   },
-  callback(signature, body): bigint {
+  callback(signature, body): Callback {
     const { parameters, result } = native(signature);
     const callback = new Deno.UnsafeCallback(
       { parameters, result } as Deno.UnsafeCallbackDefinition,
       body as never,
     );
-    callbacks.push(callback);
-    return Deno.UnsafePointer.value(callback.pointer);
+    return {
+      address: Deno.UnsafePointer.value(callback.pointer),
+      close: () => callback.close(),
+    };
   },
   env(name): string | undefined {
     // Asked first, since reading without the permission would prompt the user.

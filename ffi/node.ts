@@ -16,6 +16,7 @@ interface NodeFfi {
     lib: {
       getFunction(name: string, signature: NodeSignature): unknown;
       registerCallback(signature: NodeSignature, body: unknown): bigint;
+      unregisterCallback(address: bigint): void;
     };
   };
 }
@@ -31,6 +32,7 @@ interface Koffi {
   pointer(type: unknown): unknown;
   register(body: unknown, type: unknown): unknown;
   address(pointer: unknown): bigint | number;
+  unregister(pointer: unknown): void;
 }
 type Backend = Pick<Runtime, "dlopen" | "callback">;
 type Foreign = (...parameters: unknown[]) => bigint | number;
@@ -56,7 +58,10 @@ function nodeFfi(ffi: NodeFfi): Backend {
       library = ffi.dlopen(path, {}).lib;
       return bind(table, (name, signature) => library.getFunction(name, native(signature)));
     },
-    callback: (signature, body) => library.registerCallback(native(signature), body),
+    callback: (signature, body) => {
+      const address = library.registerCallback(native(signature), body);
+      return { address, close: () => library.unregisterCallback(address) };
+    },
   };
 }
 
@@ -78,7 +83,11 @@ function koffiFfi(koffi: Koffi): Backend {
     },
     callback: (signature, body) => {
       const prototype = koffi.proto(...types(signature));
-      return BigInt(koffi.address(koffi.register(body, koffi.pointer(prototype))));
+      const registered = koffi.register(body, koffi.pointer(prototype));
+      return {
+        address: BigInt(koffi.address(registered)),
+        close: () => koffi.unregister(registered),
+      };
     },
   };
 }

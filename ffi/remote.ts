@@ -32,22 +32,27 @@ export class RemoteDatabase {
     this.#library.sqlite3_interrupt(this.#handle);
   }
 
+  /** Whether no thread is inside SQLite with the handle. */
+  isIdle(): boolean {
+    const mutex = this.#library.sqlite3_db_mutex(this.#handle);
+    if (this.#library.sqlite3_mutex_try(mutex) !== SQLITE_OK) return false;
+    this.#library.sqlite3_mutex_leave(mutex);
+    return true;
+  }
+
   /**
-   * Closes the handle of a worker that is gone, which frees its locks. Returns false while the
-   * dead worker's thread is still inside SQLite: some runtimes end a thread before its C call.
+   * Closes the handle of a worker that is gone, which frees its locks. Returns false while a thread
+   * is inside SQLite with it.
    */
   close(): boolean {
+    if (!this.isIdle()) return false;
     const library = this.#library;
     const handle = this.#handle;
-    library.sqlite3_interrupt(handle);
-    const mutex = library.sqlite3_db_mutex(handle);
-    if (library.sqlite3_mutex_try(mutex) !== SQLITE_OK) return false;
     // The worker's callbacks are gone with it.
     library.sqlite3_busy_handler(handle, 0n, 0n);
     for (let next; (next = library.sqlite3_next_stmt(handle, 0n));) {
       library.sqlite3_finalize(next);
     }
-    library.sqlite3_mutex_leave(mutex);
     library.sqlite3_close_v2(handle);
     return true;
   }

@@ -15,6 +15,7 @@ import {
 import { cString, type Library, VARIADIC_ON_STACK } from "./libsqlite3.ts";
 import { SQLITE_DONE, SQLITE_NOMEM, SQLITE_OK, SQLITE_ROW } from "./result_codes.ts";
 import { runtime } from "./runtime.ts";
+import type { Callback } from "./types.ts";
 
 export const SQLITE_OPEN_READONLY = 0x1;
 export const SQLITE_OPEN_READWRITE = 0x2;
@@ -79,6 +80,7 @@ export class Database {
   readonly handle: bigint;
   readonly #values: NativeBuffer;
   #text: bigint;
+  #busyHandler: Callback | undefined;
 
   private constructor(library: Library, handle: bigint) {
     this.library = library;
@@ -149,6 +151,7 @@ export class Database {
     this.#values.free();
     this.library.sqlite3_free(this.library.sqlite3_str_finish(this.#text));
     this.library.sqlite3_close_v2(this.handle);
+    this.#busyHandler?.close();
   }
 
   /** Throws unless the code is SQLITE_OK. */
@@ -255,9 +258,8 @@ export class Database {
    * again. Where callbacks are not permitted SQLite waits by itself, `fallback` milliseconds.
    */
   setBusyHandler(wait: (tries: number) => boolean, fallback: number): void {
-    let handler;
     try {
-      handler = runtime.callback(
+      this.#busyHandler = runtime.callback(
         { parameters: ["address", "i32"], result: "i32" },
         (_context, tries) => wait(Number(tries)) ? 1 : 0,
       );
@@ -265,7 +267,7 @@ export class Database {
       this.library.sqlite3_busy_timeout(this.handle, fallback);
       return;
     }
-    this.library.sqlite3_busy_handler(this.handle, handler, 0n);
+    this.library.sqlite3_busy_handler(this.handle, this.#busyHandler.address, 0n);
   }
 }
 

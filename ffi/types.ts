@@ -39,6 +39,12 @@ export type Call<S extends Signature> = (
 /** The functions of a table, those that the library lacks left undefined. */
 export type Functions<T extends Table> = { readonly [K in keyof T]?: Call<T[K]> };
 
+/** A JavaScript function as C sees it. */
+export interface Callback {
+  readonly address: bigint;
+  close(): void;
+}
+
 /** What a JavaScript runtime has to offer. */
 export interface Runtime {
   /** Why this version of the runtime can't be used; undefined when it can. */
@@ -46,10 +52,11 @@ export interface Runtime {
   /** Loads a shared library and binds what it has of the table; throws when it can't be loaded. */
   dlopen<const T extends Table>(path: string, table: T): Functions<T>;
   /**
-   * Makes a C function pointer that calls `body` on this thread, and keeps it for the life of the
-   * thread. The body must not throw: what a throw does differs by runtime, up to an abort.
+   * Makes a C function pointer that calls `body` on this thread, until it is closed, which it has
+   * to be: in Deno a thread that ends with one open leaks file descriptors. The body must not
+   * throw: what a throw does differs by runtime, up to an abort.
    */
-  callback(signature: Signature, body: (...parameters: (number | bigint)[]) => number): bigint;
+  callback(signature: Signature, body: (...parameters: (number | bigint)[]) => number): Callback;
   /** An environment variable, or undefined when it is unset or may not be read. */
   env(name: string): string | undefined;
 }

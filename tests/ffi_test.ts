@@ -227,12 +227,14 @@ test("ffi: C calls back, with its parameters, and gets the result", () => {
       return calls.length % 3 ? 1 : 0;
     },
   );
-  assert.equal(typeof handler, "bigint");
-  library.sqlite3_busy_handler(waiter.handle, handler, 0x1234n);
+  assert.equal(typeof handler.address, "bigint");
+  library.sqlite3_busy_handler(waiter.handle, handler.address, 0x1234n);
   assert.equal(waiter.run("BEGIN IMMEDIATE"), BUSY);
   assert.deepEqual(calls, [[0x1234, 0], [0x1234, 1], [0x1234, 2]]);
   assert.equal(waiter.run("BEGIN IMMEDIATE"), 101);
   assert.deepEqual(calls.slice(3), [[0x1234, 0]]);
+  library.sqlite3_busy_handler(waiter.handle, 0n, 0n);
+  handler.close();
 });
 
 test("ffi: dlopen() leaves out what a library lacks", () => {

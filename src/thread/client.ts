@@ -38,6 +38,10 @@ const REPLY_COST = 128;
 /** How long the end of the process may be held up to close a connection, in milliseconds. */
 const EXIT_PATIENCE = 800;
 
+/** How long a dead thread is to be quiet, and how often that is looked at, in milliseconds. */
+const QUIET = 200;
+const QUIET_STEP = 10;
+
 /** Takes the rows of one batch, which lies at `at` in the bytes only until it returns. */
 export type Receive = (bytes: Uint8Array, view: DataView, at: number) => void;
 
@@ -152,11 +156,13 @@ export class Client {
     return reply;
   }
 
-  /** Ends a thread that has no connection open. */
+  /**
+   * Done with a thread whose connection is closed or could not be opened: it ends by itself.
+   * Terminating it as well would leak file descriptors where that meets its own end (Deno 2.9).
+   */
   stop(): void {
     this.#over ??= new Failure("ProgrammingError", "Cannot operate on a closed database.");
     if (!this.#stopped) this.#retire();
-    this.#worker.terminate();
   }
 
   /** The process ends: has the connection closed now, interrupting what it runs. */
@@ -293,10 +299,10 @@ export class Client {
       "OperationalError",
       this.#remote
         ? `The connection's thread ended unexpectedly (${why}): what was not committed is lost`
-        : `The connection's thread can't be started (${why})`,
+        : `The connection's thread ended while opening it (${why})`,
     );
     this.inTransaction = false;
-    if (this.#remote && !this.#channel.handleGone) closeOrphan(this.#remote);
+    if (this.#remote && !this.#channel.handleGone) closeOrphan(this.#remote, this.#channel);
     const pending = [...this.#pending.values()];
     this.#retire();
     for (const { resolve } of pending) resolve(this.#over);
@@ -312,9 +318,17 @@ export class Client {
   }
 }
 
-/** The database of a dead worker keeps its locks until it is closed. */
-function closeOrphan(orphan: RemoteDatabase): void {
-  if (!orphan.close()) setTimeout(closeOrphan, 5, orphan);
+/**
+ * The database of a dead worker keeps its locks until it is closed. But Deno tells of a terminated
+ * thread's end before it has come: the thread may yet return from C, and go on to where it notices.
+ * So if it was in the middle of a call, it gets some time in which it is not seen in C.
+ */
+function closeOrphan(orphan: RemoteDatabase, channel: Channel, quiet = 0): void {
+  const running = channel.abandon();
+  if (running) orphan.interrupt();
+  if (running && quiet < QUIET) {
+    setTimeout(closeOrphan, QUIET_STEP, orphan, channel, orphan.isIdle() ? quiet + QUIET_STEP : 0);
+  } else if (!orphan.close()) setTimeout(closeOrphan, QUIET_STEP, orphan, channel);
 }
 
 function failureOf(value: Plain): Failure {

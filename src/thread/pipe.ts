@@ -26,7 +26,8 @@ const EXIT = 7 * LINE;
 const GUARD = 8 * LINE;
 const RUNNING = 9 * LINE;
 const HANDLE_GONE = 10 * LINE;
-const CONTROL_WORDS = 11 * LINE;
+const ABANDONED = 11 * LINE;
+const CONTROL_WORDS = 12 * LINE;
 
 /** Below this many bytes a loop is faster than making the views for a block copy. */
 const SHORT = 64;
@@ -225,9 +226,10 @@ export class Channel {
     }
   }
 
-  /** In the worker: a call runs from here on. */
-  enter(): void {
+  /** In the worker: a call runs from here on. False when it may not. */
+  enter(): boolean {
     Atomics.store(this.#words, RUNNING, 1);
+    return Atomics.load(this.#words, ABANDONED) === 0;
   }
 
   /** In the worker: no call runs from here on, and no interrupt is under way. */
@@ -239,6 +241,15 @@ export class Channel {
   /** Blocks for some milliseconds. Returns false when interrupted since the count was `seen`. */
   pause(seen: number, milliseconds: number): boolean {
     return Atomics.wait(this.#words, INTERRUPTS, seen, milliseconds) === "timed-out";
+  }
+
+  /**
+   * On main: the worker is taken for dead, and if it is not shall begin no further call. Returns
+   * whether a call runs, or ran when the worker ended.
+   */
+  abandon(): boolean {
+    Atomics.store(this.#words, ABANDONED, 1);
+    return Atomics.load(this.#words, RUNNING) !== 0;
   }
 
   /** Whether the worker has closed its handle, or has begun to. */

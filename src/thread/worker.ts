@@ -123,7 +123,7 @@ class Worker {
     outbox.start(inbox.u32());
     const operation = OPERATIONS[inbox.u8()]!;
     const session = this.#session;
-    this.#channel.enter();
+    if (!this.#channel.enter()) return false;
     try {
       session?.start();
       outbox.done(this.#perform(operation, inbox.value() as Plain[]));

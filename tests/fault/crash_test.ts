@@ -96,6 +96,26 @@ test("A thread that ends in a query: it and all queued behind it reject", () =>
     await Promise.all(calls);
   `));
 
+test("A thread that ends among many quick statements: each is answered or rejects", () =>
+  survives(`
+    const db = await connect(path, { isolationLevel: null });
+    await db.execute("CREATE TABLE t (x)");
+    await db.execute("BEGIN IMMEDIATE");
+    const calls = Array.from(
+      { length: 20_000 },
+      (_, i) => db.execute("INSERT INTO t VALUES (?)", [i]),
+    );
+    const killed = calls[100].then(kill);
+    const settled = await Promise.allSettled(calls);
+    await killed;
+    for (const { status, reason } of settled) if (status === "rejected") ended(reason);
+    await rejects(db.execute("SELECT 1"));
+    await using other = await connect(path, { timeout: 1000 });
+    await other.execute("INSERT INTO t VALUES ('kept')");
+    await other.commit();
+    assert.deepEqual(await other.executeFetchAll("SELECT x FROM t"), [["kept"]]);
+  `));
+
 test("A thread that ends in a query: the loop over its rows rejects", () =>
   survives(`
     const db = await connect(path);
@@ -111,7 +131,11 @@ test("A thread that ends while opening: connect() rejects", () =>
   survives(`
     const opening = connect(path);
     threads.at(-1).terminate();
-    await rejects(opening);
+    await assert.rejects(opening, (error) => {
+      assert.ok(error instanceof aiosqlite.SqliteError, String(error));
+      assert.match(error.message, /thread (ended|can't be started)/);
+      return true;
+    });
   `));
 
 for (const journal of ["DELETE", "WAL"]) {
