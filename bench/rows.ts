@@ -35,13 +35,17 @@ const SCHEMA = `
     INSERT INTO big SELECT i, i * 0.5, 'name ' || i, i % 7 FROM c;
 `;
 
-/** Makes both databases. */
+/** Makes both databases, alike to the byte. */
 export async function open(): Promise<Sides> {
   const folder = mkdtempSync(join(tmpdir(), "aiosqlite-bench-"));
-  const ours = await connect(join(folder, "ours.db"), { isolationLevel: null });
-  await ours.executeScript(SCHEMA);
-  await ours.execute("VACUUM INTO ?", [join(folder, "theirs.db")]);
-  const theirs = builtin(join(folder, "theirs.db"));
+  const paths = ["ours.db", "theirs.db"].map((name) => join(folder, name)) as [string, string];
+  {
+    await using seed = await connect(":memory:", { isolationLevel: null });
+    await seed.executeScript(SCHEMA);
+    for (const path of paths) await seed.execute("VACUUM INTO ?", [path]);
+  }
+  const ours = await connect(paths[0], { isolationLevel: null });
+  const theirs = builtin(paths[1]);
   return {
     ours,
     theirs,

@@ -30,7 +30,7 @@ const NATIVE = {
   i32: "i32",
   i64: "i64",
   f64: "f64",
-  address: "u64",
+  address: "ptr",
   buffer: "buffer",
 } as const satisfies Record<CType, string>;
 
@@ -66,8 +66,9 @@ export const bun: Runtime = {
   },
   callback(signature, body): Callback {
     const callback = new (bunFfi().JSCallback)(body, native(signature));
-    return { address: BigInt(callback.ptr), close: () => callback.close() };
+    return { address: callback.ptr, close: () => callback.close() };
   },
+  address: Number, // 15 ns a call, against 20 ns for a bigint
   env(name): string | undefined {
     return process.env[name];
   },

@@ -57,6 +57,7 @@ export const deno: Runtime = {
       close: () => callback.close(),
     };
   },
+  address: (read) => read,
   env(name): string | undefined {
     // Asked first, since reading without the permission would prompt the user.
     const { state } = Deno.permissions.querySync({ name: "env", variable: name });

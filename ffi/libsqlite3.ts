@@ -6,7 +6,7 @@
 import { isAbsolute } from "node:path";
 import process from "node:process";
 import { runtime } from "./runtime.ts";
-import type { CType, Functions } from "./types.ts";
+import type { Address, CType, Functions } from "./types.ts";
 
 /** The oldest version that has all of the safety settings applied at open (January 2020). */
 const MINIMUM_VERSION = 3_031_000;
@@ -97,12 +97,6 @@ export const TABLE = {
   sqlite3_last_insert_rowid: fn("i64", "address"),
   /** `sqlite3_stmt *sqlite3_next_stmt(sqlite3*, sqlite3_stmt*)` */
   sqlite3_next_stmt: fn("address", "address", "address"),
-  /** `sqlite3_mutex *sqlite3_db_mutex(sqlite3*)` https://sqlite.org/c3ref/db_mutex.html */
-  sqlite3_db_mutex: fn("address", "address"),
-  /** `int sqlite3_mutex_try(sqlite3_mutex*)` https://sqlite.org/c3ref/mutex_alloc.html */
-  sqlite3_mutex_try: fn("i32", "address"),
-  /** `void sqlite3_mutex_leave(sqlite3_mutex*)` */
-  sqlite3_mutex_leave: fn("void", "address"),
 
   // -- errors: https://sqlite.org/c3ref/errcode.html
 
@@ -313,7 +307,7 @@ function dotted(version: number): string {
 }
 
 /** The C string at an address, up to its NUL; "" for a null pointer. */
-export function cString(library: Library, address: bigint): string {
+export function cString(library: Library, address: Address): string {
   if (!address) return "";
   const bytes = new Uint8Array(Number(library.strlen(address)) + 1);
   library.memcpy(bytes, address, BigInt(bytes.length));

@@ -34,7 +34,7 @@ interface Koffi {
   address(pointer: unknown): bigint | number;
   unregister(pointer: unknown): void;
 }
-type Backend = Pick<Runtime, "dlopen" | "callback">;
+type Backend = Pick<Runtime, "dlopen" | "callback" | "address">;
 type Foreign = (...parameters: unknown[]) => bigint | number;
 
 const NATIVE = {
@@ -62,11 +62,12 @@ function nodeFfi(ffi: NodeFfi): Backend {
       const address = library.registerCallback(native(signature), body);
       return { address, close: () => library.unregisterCallback(address) };
     },
+    address: (read) => read,
   };
 }
 
 function koffiFfi(koffi: Koffi): Backend {
-  const type = (type: CType) => type === "buffer" || type === "address" ? "void *" : NATIVE[type];
+  const type = (type: CType) => type === "buffer" ? "void *" : NATIVE[type];
   const types = (signature: Signature): [string, string[]] => [
     type(signature.result),
     signature.parameters.map(type),
@@ -77,7 +78,7 @@ function koffiFfi(koffi: Koffi): Backend {
       return bind(table, (name, signature) => {
         const call = library.func(name, ...types(signature));
         if (signature.result !== "i64") return call;
-        // koffi returns 64 bits as a number where one holds them.
+        // koffi returns 64 bits as a number where one holds them, which is fine for an address.
         return (...parameters: unknown[]) => BigInt(call(...parameters));
       });
     },
@@ -85,10 +86,11 @@ function koffiFfi(koffi: Koffi): Backend {
       const prototype = koffi.proto(...types(signature));
       const registered = koffi.register(body, koffi.pointer(prototype));
       return {
-        address: BigInt(koffi.address(registered)),
+        address: koffi.address(registered),
         close: () => koffi.unregister(registered),
       };
     },
+    address: Number,
   };
 }
 
@@ -141,5 +143,6 @@ let picked: Backend | undefined;
 export const node: Runtime = {
   dlopen: (path, table) => (picked ??= pick()).dlopen(path, table),
   callback: (signature, body) => (picked ??= pick()).callback(signature, body),
+  address: (read) => picked!.address(read),
   env: (name) => process.env[name],
 };

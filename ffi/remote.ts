@@ -4,25 +4,22 @@
  *
  * @module
  */
-import { SQLITE_OK } from "./result_codes.ts";
+import type { Address } from "./types.ts";
 
 /** The functions of the library that this takes. */
 export interface RemoteFunctions {
-  sqlite3_interrupt(db: bigint): void;
-  sqlite3_db_mutex(db: bigint): bigint;
-  sqlite3_mutex_try(mutex: bigint): number;
-  sqlite3_mutex_leave(mutex: bigint): void;
-  sqlite3_busy_handler(db: bigint, handler: bigint, context: bigint): number;
-  sqlite3_next_stmt(db: bigint, statement: bigint): bigint;
-  sqlite3_finalize(statement: bigint): number;
-  sqlite3_close_v2(db: bigint): number;
+  sqlite3_interrupt(db: Address): void;
+  sqlite3_busy_handler(db: Address, handler: Address, context: Address): number;
+  sqlite3_next_stmt(db: Address, statement: Address): Address;
+  sqlite3_finalize(statement: Address): number;
+  sqlite3_close_v2(db: Address): number;
 }
 
 export class RemoteDatabase {
   readonly #library: RemoteFunctions;
-  readonly #handle: bigint;
+  readonly #handle: Address;
 
-  constructor(library: RemoteFunctions, handle: bigint) {
+  constructor(library: RemoteFunctions, handle: Address) {
     this.#library = library;
     this.#handle = handle;
   }
@@ -32,20 +29,8 @@ export class RemoteDatabase {
     this.#library.sqlite3_interrupt(this.#handle);
   }
 
-  /** Whether no thread is inside SQLite with the handle. */
-  isIdle(): boolean {
-    const mutex = this.#library.sqlite3_db_mutex(this.#handle);
-    if (this.#library.sqlite3_mutex_try(mutex) !== SQLITE_OK) return false;
-    this.#library.sqlite3_mutex_leave(mutex);
-    return true;
-  }
-
-  /**
-   * Closes the handle of a worker that is gone, which frees its locks. Returns false while a thread
-   * is inside SQLite with it.
-   */
-  close(): boolean {
-    if (!this.isIdle()) return false;
+  /** Closes the handle of a worker that is gone, which frees its locks. */
+  close(): void {
     const library = this.#library;
     const handle = this.#handle;
     // The worker's callbacks are gone with it.
@@ -54,6 +39,5 @@ export class RemoteDatabase {
       library.sqlite3_finalize(next);
     }
     library.sqlite3_close_v2(handle);
-    return true;
   }
 }

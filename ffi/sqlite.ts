@@ -15,13 +15,13 @@ import {
 import { cString, type Library, VARIADIC_ON_STACK } from "./libsqlite3.ts";
 import { SQLITE_DONE, SQLITE_NOMEM, SQLITE_OK, SQLITE_ROW } from "./result_codes.ts";
 import { runtime } from "./runtime.ts";
-import type { Callback } from "./types.ts";
+import type { Address, Callback } from "./types.ts";
 
 export const SQLITE_OPEN_READONLY = 0x1;
 export const SQLITE_OPEN_READWRITE = 0x2;
 export const SQLITE_OPEN_CREATE = 0x4;
 export const SQLITE_OPEN_URI = 0x40;
-const SQLITE_OPEN_FULLMUTEX = 0x10000;
+const SQLITE_OPEN_NOMUTEX = 0x8000;
 const SQLITE_PREPARE_PERSISTENT = 0x1;
 const SQLITE_STMTSTATUS_REPREPARE = 5;
 /** SQLite copies the value before the bind returns, so nothing here has to outlive the call. */
@@ -43,7 +43,7 @@ export class SqliteFailure extends Error {
 /** Bytes held in C's memory: text and blobs on their way into SQLite. Grows, and is re-used. */
 class NativeBuffer {
   #library: Library;
-  #address = 0n;
+  #address: Address = 0n;
   #capacity = 0;
 
   constructor(library: Library) {
@@ -51,7 +51,7 @@ class NativeBuffer {
   }
 
   /** Copies the bytes in and returns their address, valid until the next call. */
-  hold(bytes: Uint8Array): bigint {
+  hold(bytes: Uint8Array): Address {
     if (bytes.length > this.#capacity || !this.#address) {
       this.free();
       const capacity = Math.max(bytes.length, 4096);
@@ -77,12 +77,12 @@ class NativeBuffer {
 
 export class Database {
   readonly library: Library;
-  readonly handle: bigint;
+  readonly handle: Address;
   readonly #values: NativeBuffer;
-  #text: bigint;
+  #text: Address;
   #busyHandler: Callback | undefined;
 
-  private constructor(library: Library, handle: bigint) {
+  private constructor(library: Library, handle: Address) {
     this.library = library;
     this.handle = handle;
     this.#values = new NativeBuffer(library);
@@ -98,14 +98,15 @@ export class Database {
   ): Database {
     const out = new BigUint64Array(1);
     const name = new TextEncoder().encode(filename + "\0");
-    // FULLMUTEX: the main thread may call sqlite3_interrupt at any time.
+    // One thread owns the handle, and sqlite3_interrupt, the one function that is called from
+    // another, needs no mutex. Locking it for each call would take a third of a large fetch.
     const rc = library.sqlite3_open_v2(
       name,
       new Uint8Array(out.buffer),
-      flags | SQLITE_OPEN_FULLMUTEX,
+      flags | SQLITE_OPEN_NOMUTEX,
       0n,
     );
-    const handle = out[0]!;
+    const handle = runtime.address(out[0]!);
     if (!handle) throw new SqliteFailure(SQLITE_NOMEM, "out of memory", -1);
     const database = new Database(library, handle);
     try {
@@ -193,12 +194,12 @@ export class Database {
       bytes.subarray(8),
     );
     if (rc !== SQLITE_OK) throw this.failure(start);
-    const end = start + Number(out[1]! - address);
-    return [out[0] === 0n ? null : new Statement(this, out[0]!), end];
+    const end = start + Number(out[1]! - BigInt(address));
+    return [out[0] === 0n ? null : new Statement(this, runtime.address(out[0]!)), end];
   }
 
   /** Copies values into C's memory for `Statement.bindText` and `bindBlob`; until the next call. */
-  hold(values: Uint8Array): bigint {
+  hold(values: Uint8Array): Address {
     return this.#values.hold(values);
   }
 
@@ -208,7 +209,7 @@ export class Database {
   }
 
   /** Adds bytes at an address to the text block. */
-  appendText(address: bigint, length: number): void {
+  appendText(address: Address, length: number): void {
     this.library.sqlite3_str_append(this.#text, address, length);
   }
 
@@ -273,15 +274,16 @@ export class Database {
 
 export class Statement {
   readonly database: Database;
-  readonly handle: bigint;
+  readonly handle: Address;
   /** It changes no database file by itself; true of BEGIN and COMMIT, too. */
   readonly readonly: boolean;
   readonly parameterCount: number;
   columnCount: number;
   readonly #library: Library;
   #parameterNames: (string | null)[] | undefined;
+  #firstNamed: number | undefined;
 
-  constructor(database: Database, handle: bigint) {
+  constructor(database: Database, handle: Address) {
     const library = database.library;
     this.database = database;
     this.handle = handle;
@@ -297,6 +299,13 @@ export class Statement {
       const name = this.#library.sqlite3_bind_parameter_name(this.handle, i + 1);
       return !name ? null : cString(this.#library, name);
     });
+  }
+
+  /** The first parameter that has a name, or -1: one that can't be given by position. */
+  get firstNamed(): number {
+    return this.#firstNamed ??= this.parameterNames.findIndex((name) =>
+      name !== null && name[0] !== "?"
+    );
   }
 
   /** True for a row, false at the end. */
@@ -405,17 +414,23 @@ export class Statement {
     this.database.check(this.#library.sqlite3_bind_double(this.handle, index, value));
   }
 
-  /** The address is never null, so an empty text stays a text. */
-  bindText(index: number, address: bigint, length: number): void {
+  /** Binds bytes at an offset in held values: never a null pointer, so an empty text stays one. */
+  bindText(index: number, values: Address, offset: number, length: number): void {
+    const address = plus(values, offset);
     this.database.check(
       this.#library.sqlite3_bind_text(this.handle, index, address, length, SQLITE_TRANSIENT),
     );
   }
 
-  /** The address is never null, so an empty blob stays a blob. */
-  bindBlob(index: number, address: bigint, length: number): void {
+  /** Likewise a blob. */
+  bindBlob(index: number, values: Address, offset: number, length: number): void {
+    const address = plus(values, offset);
     this.database.check(
       this.#library.sqlite3_bind_blob(this.handle, index, address, length, SQLITE_TRANSIENT),
     );
   }
+}
+
+function plus(address: Address, offset: number): Address {
+  return typeof address === "number" ? address + offset : address + BigInt(offset);
 }

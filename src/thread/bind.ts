@@ -4,6 +4,7 @@
  * @module
  */
 import type { Statement } from "../../ffi/sqlite.ts";
+import type { Address } from "../../ffi/types.ts";
 import { FLOAT, INT32, INT64, MAPPING, NONE, NULL, type Reader, REFUSED, TEXT } from "./codec.ts";
 import { Failure, type FailureKind } from "./protocol.ts";
 
@@ -11,7 +12,7 @@ import { Failure, type FailureKind } from "./protocol.ts";
  * Binds the parameter set that the reader stands on. `values` tells the address at which C finds
  * the reader's bytes; it is asked only if there is a text or a blob to bind.
  */
-export function bindParameters(statement: Statement, reader: Reader, values: () => bigint): void {
+export function bindParameters(statement: Statement, reader: Reader, values: () => Address): void {
   const kind = reader.u8();
   const given = kind === NONE ? 0 : reader.u32();
   if (kind === MAPPING) bindMapping(statement, reader, given, values);
@@ -22,7 +23,7 @@ function bindSequence(
   statement: Statement,
   reader: Reader,
   given: number,
-  values: () => bigint,
+  values: () => Address,
 ): void {
   const wanted = statement.parameterCount;
   if (given !== wanted) {
@@ -33,7 +34,7 @@ function bindSequence(
     );
   }
   if (given === 0) return;
-  const named = statement.parameterNames.findIndex((name) => name !== null && name[0] !== "?");
+  const named = statement.firstNamed;
   if (named >= 0) {
     throw new Failure(
       "ProgrammingError",
@@ -48,7 +49,7 @@ function bindMapping(
   statement: Statement,
   reader: Reader,
   given: number,
-  values: () => bigint,
+  values: () => Address,
 ): void {
   const positions = new Map<string, number>();
   for (let i = 0; i < given; i++) {
@@ -81,7 +82,7 @@ function bindValue(
   statement: Statement,
   index: number,
   reader: Reader,
-  values: () => bigint,
+  values: () => Address,
 ): void {
   const tag = reader.u8();
   switch (tag) {
@@ -100,10 +101,9 @@ function bindValue(
     }
     default: {
       const length = reader.u32();
-      const address = values() + BigInt(reader.at);
+      if (tag === TEXT) statement.bindText(index, values(), reader.at, length);
+      else statement.bindBlob(index, values(), reader.at, length);
       reader.at += length;
-      if (tag === TEXT) statement.bindText(index, address, length);
-      else statement.bindBlob(index, address, length);
     }
   }
 }

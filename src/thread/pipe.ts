@@ -11,7 +11,7 @@
  */
 
 const REQUEST_CAPACITY = 1 << 17;
-const REPLY_CAPACITY = 1 << 18;
+const REPLY_CAPACITY = 1 << 20;
 
 // Words of the control block; those written by different threads are on different cache lines.
 const LINE = 16;

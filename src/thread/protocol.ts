@@ -42,7 +42,7 @@ export interface Operations {
     isolationLevel: IsolationLevel,
     autocommit: Autocommit,
     library: string,
-  ): readonly [handle: bigint, lengthLimit: number, sqlLengthLimit: number];
+  ): readonly [handle: bigint | number, lengthLimit: number, sqlLengthLimit: number];
   /** `rows`: how many to send at least if there are as many; -1 is all, -2 is just one. */
   execute(
     result: number,

@@ -31,6 +31,8 @@ const SQLITE_BLOB = 4;
 
 /** Number of rows, of columns, bytes of the cells, bytes of the text. */
 const HEADER = 16;
+/** Bytes of a cell at most, a BLOB's own aside. */
+const CELL = 9;
 
 /** Writes one batch to the end of a writer, row by row. */
 export class BatchWriter {
@@ -59,41 +61,61 @@ export class BatchWriter {
     this.rowCount = 0;
   }
 
+  /** Appends the row that the statement stands on. */
   add(row: Columns): void {
     const writer = this.#writer;
     const count = row.columnCount;
     this.#row = row;
+    // Room for all cells is made at once, a BLOB's bytes aside, and written to right here: a call
+    // for each cell would take as long as SQLite takes.
+    let at = writer.reserve(count * CELL);
+    let { bytes, view } = writer;
     for (let i = 0; i < count; i++) {
       switch (row.columnType(i)) {
         case SQLITE_INTEGER: {
           const value = row.columnDouble(i);
           const small = value | 0;
-          if (small === value) writer.int32(small);
-          else if (Number.isSafeInteger(value)) writer.double(INTEGER, value);
-          else writer.int64(row.columnInt64(i)); // a double holds it no more
+          if (small === value) {
+            bytes[at] = INT32;
+            view.setInt32(at + 1, small, true);
+            at += 5;
+          } else if (Number.isSafeInteger(value)) {
+            bytes[at] = INTEGER;
+            view.setFloat64(at + 1, value, true);
+            at += 9;
+          } else { // a double holds it no more
+            bytes[at] = INT64;
+            view.setBigInt64(at + 1, row.columnInt64(i), true);
+            at += 9;
+          }
           break;
         }
         case SQLITE_FLOAT:
-          writer.double(FLOAT, row.columnDouble(i));
+          bytes[at] = FLOAT;
+          view.setFloat64(at + 1, row.columnDouble(i), true);
+          at += 9;
           break;
-        case SQLITE_TEXT: {
-          const length = this.#addText(row, i);
-          writer.u8(TEXT);
-          writer.u32(length);
+        case SQLITE_TEXT:
+          bytes[at] = TEXT;
+          view.setUint32(at + 1, this.#addText(row, i), true);
+          at += 5;
           break;
-        }
         case SQLITE_BLOB: {
           const length = row.columnBytes(i);
-          writer.u8(BLOB);
-          writer.u32(length);
-          const at = writer.reserve(length);
-          row.copyBlob(i, writer.bytes.subarray(at, at + length));
+          writer.length = at;
+          writer.reserve(5 + length + (count - i) * CELL);
+          ({ bytes, view } = writer);
+          bytes[at] = BLOB;
+          view.setUint32(at + 1, length, true);
+          row.copyBlob(i, bytes.subarray(at + 5, at + 5 + length));
+          at += 5 + length;
           break;
         }
         default:
-          writer.u8(NULL);
+          bytes[at++] = NULL;
       }
     }
+    writer.length = at;
     this.rowCount++;
   }
 

@@ -7,6 +7,7 @@ import { SQLITE_LIMIT_LENGTH, SQLITE_LIMIT_SQL_LENGTH } from "../../ffi/constant
 import { load } from "../../ffi/libsqlite3.ts";
 import { SQLITE_BUSY, SQLITE_INTERRUPT } from "../../ffi/result_codes.ts";
 import { Database, SqliteFailure } from "../../ffi/sqlite.ts";
+import type { Address } from "../../ffi/types.ts";
 import { bindParameters } from "./bind.ts";
 import { Reader } from "./codec.ts";
 import type { Channel } from "./pipe.ts";
@@ -174,7 +175,7 @@ export class Session implements Omit<Operations, "open"> {
       }
       if (!continued) this.#beginImplicitly(prepared);
       const reader = new Reader(sets);
-      let held = 0n;
+      let held: Address = 0n;
       const values = () => held ||= this.database.hold(sets);
       let changed = 0;
       while (reader.at < sets.length) {
@@ -312,7 +313,7 @@ export class Session implements Omit<Operations, "open"> {
   }
 
   #bind({ statement }: Run, reader: Reader): void {
-    let held = 0n;
+    let held: Address = 0n;
     bindParameters(statement, reader, () => held ||= this.database.hold(reader.bytes));
   }
 
@@ -340,16 +341,19 @@ export class Session implements Omit<Operations, "open"> {
     if (first) run.prepared.refresh();
     if (!more) return true;
     const batch = this.#rows.begin();
-    const deadline = rows === ALL ? 0 : performance.now() + BATCH_TIME;
     try {
-      while (more) {
-        batch.add(statement);
-        if (rows === ONE) more = false; // nobody will ask for what follows
-        else if (rows !== ALL && this.#enough(batch, rows, deadline)) break;
-        else {
+      if (rows === ALL) {
+        do {
+          batch.add(statement);
           if (batch.length >= BATCH_BYTES) this.#rows.next();
-          more = this.#advance(run, batch, rows);
-        }
+        } while (statement.step());
+        more = false;
+      } else {
+        const deadline = performance.now() + BATCH_TIME;
+        do {
+          batch.add(statement);
+          if (rows === ONE) more = false; // nobody will ask for what follows
+        } while (more && !this.#enough(batch, rows, deadline) && (more = this.#advance(run)));
       }
       this.#rows.end();
     } catch (error) {
@@ -359,12 +363,11 @@ export class Session implements Omit<Operations, "open"> {
     return !more && run.failure === undefined;
   }
 
-  /** A step. When it fails, the rows before are handed out first, if more will be asked for. */
-  #advance(run: Run, batch: BatchWriter, rows: number): boolean {
+  /** A step. Should it fail, the rows before are handed out first: more will be asked for. */
+  #advance(run: Run): boolean {
     try {
       return run.statement.step();
     } catch (error) {
-      if (rows === ALL || batch.rowCount === 0) throw error;
       run.failure = this.explain(error);
       return false;
     }
