@@ -37,7 +37,6 @@ const TURN_BYTES = 1 << 19;
 const REPLY_COST = 128;
 /** How long the end of the process may be held up to close a connection, in milliseconds. */
 const EXIT_PATIENCE = 800;
-
 /** How long a dead thread gets to leave a call, and how often it is interrupted, in milliseconds. */
 const ORPHAN_TIME = 400;
 const ORPHAN_STEP = 10;
@@ -168,6 +167,7 @@ export class Client {
 
   /** The process ends: has the connection closed now, interrupting what it runs. */
   exit(): void {
+    if (!this.#remote) return; // nothing is open yet, and nobody may be listening
     this.#channel.exit(EXIT_PATIENCE, () => this.interrupt());
   }
 

@@ -125,7 +125,7 @@ export class Session implements Omit<Operations, "open"> {
     const run: Run = { prepared, statement, failure: undefined };
     prepared.busy = true;
     try {
-      this.#bind(run, new Reader(parameters));
+      bindParameters(statement, new Reader(parameters), this.#holder(parameters));
       this.#beginImplicitly(prepared);
       const ended = this.#step(run, prepared.changes ? ALL : rows, true);
       const columns = prepared.describe();
@@ -175,8 +175,7 @@ export class Session implements Omit<Operations, "open"> {
       }
       if (!continued) this.#beginImplicitly(prepared);
       const reader = new Reader(sets);
-      let held: Address = 0n;
-      const values = () => held ||= this.database.hold(sets);
+      const values = this.#holder(sets);
       let changed = 0;
       while (reader.at < sets.length) {
         bindParameters(statement, reader, values);
@@ -312,9 +311,10 @@ export class Session implements Omit<Operations, "open"> {
     ) this.#run(`BEGIN ${this.#isolationLevel}`);
   }
 
-  #bind({ statement }: Run, reader: Reader): void {
+  /** Copies parameters to where C finds them, when that is first asked for. */
+  #holder(parameters: Uint8Array): () => Address {
     let held: Address = 0n;
-    bindParameters(statement, reader, () => held ||= this.database.hold(reader.bytes));
+    return () => held ||= this.database.hold(parameters);
   }
 
   /** Brings the total of changes up to date, and tells whether it has grown. */
