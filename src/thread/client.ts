@@ -9,7 +9,7 @@
  * @module
  */
 import process from "node:process";
-import { setImmediate, setTimeout } from "node:timers";
+import { clearInterval, setImmediate, setInterval, setTimeout } from "node:timers";
 import { Worker } from "node:worker_threads";
 import type { RemoteDatabase } from "../../ffi/remote.ts";
 import { Inbox, type Plain, Writer } from "./codec.ts";
@@ -35,6 +35,8 @@ const TURN = 2;
 const TURN_BYTES = 1 << 19;
 /** What a reply counts for besides its bytes. */
 const REPLY_COST = 128;
+/** While answers are owed, how often to look whether a wake-up was lost, in milliseconds. */
+const HEARTBEAT = 100;
 /** How long the end of the process may be held up to close a connection, in milliseconds. */
 const EXIT_PATIENCE = 800;
 /** How long a dead thread gets to leave a call, and how often it is interrupted, in milliseconds. */
@@ -91,6 +93,9 @@ export class Client {
   /** Replies may have been taken off the pipe that have not been looked at. */
   #behind = false;
   #referenced = false;
+  #heartbeat: ReturnType<typeof setInterval> | undefined;
+  /** Held, for it not to be collected while nothing else knows of it. */
+  #ring: unknown;
   #turning = false;
   #turnStart = 0;
   #quick = true;
@@ -222,8 +227,13 @@ export class Client {
     if (waiting !== this.#referenced) {
       // A thread that owes an answer keeps the process alive; an idle one does not.
       this.#referenced = waiting;
-      if (waiting) this.#worker.ref();
-      else this.#worker.unref();
+      if (waiting) {
+        this.#worker.ref();
+        this.#heartbeat = setInterval(this.#beat, HEARTBEAT);
+      } else {
+        this.#worker.unref();
+        clearInterval(this.#heartbeat);
+      }
     }
     if (!waiting) return;
     // While answers come thick and fast, a look each turn of the event loop costs both threads less
@@ -233,7 +243,7 @@ export class Client {
     if (ring === undefined) this.#turnSoon();
     else if (ring !== true) {
       this.#listening = true;
-      ring.then(this.#wake);
+      this.#ring = ring.then(this.#wake);
     }
   }
 
@@ -249,6 +259,12 @@ export class Client {
 
   readonly #wake = (): void => {
     this.#listening = false;
+    this.#turn();
+  };
+
+  /** Should a runtime ever lose a wake-up, it costs a moment, not the answer. */
+  readonly #beat = (): void => {
+    this.#channel.workerBell.ring();
     this.#turn();
   };
 
@@ -320,6 +336,7 @@ export class Client {
     this.#stopped = true;
     running.delete(this);
     if (running.size === 0) process.off("exit", closeAll);
+    clearInterval(this.#heartbeat);
     this.#pending.clear();
     this.#out.length = 0;
     this.#channel.mainBell.retire();
