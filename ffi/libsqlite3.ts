@@ -147,8 +147,6 @@ export const TABLE = {
   sqlite3_bind_text: fn("i32", "address", "i32", "address", "i32", "i64"),
   /** `int sqlite3_bind_blob(sqlite3_stmt*, int, const void*, int n, void(*)(void*))` */
   sqlite3_bind_blob: fn("i32", "address", "i32", "address", "i32", "i64"),
-  /** `int sqlite3_bind_zeroblob(sqlite3_stmt*, int, int n)` */
-  sqlite3_bind_zeroblob: fn("i32", "address", "i32", "i32"),
 
   // -- columns: https://sqlite.org/c3ref/column_blob.html
 

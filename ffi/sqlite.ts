@@ -17,10 +17,6 @@ import { SQLITE_DONE, SQLITE_NOMEM, SQLITE_OK, SQLITE_ROW } from "./result_codes
 import { runtime } from "./runtime.ts";
 import type { Address, Callback } from "./types.ts";
 
-export const SQLITE_OPEN_READONLY = 0x1;
-export const SQLITE_OPEN_READWRITE = 0x2;
-export const SQLITE_OPEN_CREATE = 0x4;
-export const SQLITE_OPEN_URI = 0x40;
 const SQLITE_OPEN_NOMUTEX = 0x8000;
 const SQLITE_PREPARE_PERSISTENT = 0x1;
 const SQLITE_STMTSTATUS_REPREPARE = 5;

@@ -64,9 +64,9 @@ export class Bell {
   }
 
   /**
-   * Says that the thread is going to sleep in its event loop. Returns a promise of the next ring,
-   * or undefined when the bell rang or `ready()` holds already. With `listening`, an earlier
-   * promise has not settled yet and will serve: none is made, and undefined means the same.
+   * Says that the thread is going to sleep in its event loop. Returns a promise of the next ring;
+   * undefined when the bell rang or `ready()` holds already; and true with `listening`, which says
+   * that an earlier promise has not settled yet and will serve.
    */
   listen(ready: () => boolean, listening: boolean): Promise<unknown> | true | undefined {
     const seen = Atomics.load(this.#words, this.#rung);
