@@ -48,6 +48,12 @@ export {
   Row,
   type RowFactory,
 } from "./src/row.ts";
+export {
+  Savepoint,
+  Transaction,
+  type TransactionOptions,
+  TransactionType,
+} from "./src/transaction.ts";
 export type { Bindable, SqlParameters, SqlValue } from "./src/values.ts";
 export {
   completeStatement,

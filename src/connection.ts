@@ -7,8 +7,8 @@ import process from "node:process";
 import { type Library, LibraryError, load } from "../ffi/libsqlite3.ts";
 import { RemoteDatabase } from "../ffi/remote.ts";
 import { Core } from "./core.ts";
-import { Cursor, type CursorRequest, fetchAtOnce } from "./cursor.ts";
 import { InterfaceError, toError, unwrap } from "./errors.ts";
+import { Executor } from "./executor.ts";
 import {
   type Autocommit,
   checkAutocommit,
@@ -24,11 +24,16 @@ import {
   type TextFactory,
 } from "./options.ts";
 import { asRequest, type Request } from "./request.ts";
-import { ALL, ONE } from "./result.ts";
 import type { Row } from "./row.ts";
 import { Client } from "./thread/client.ts";
 import { Failure } from "./thread/protocol.ts";
-import type { SqlParameters, SqlValue } from "./values.ts";
+import {
+  transact,
+  type Transaction,
+  transactionOf,
+  type TransactionOptions,
+} from "./transaction.ts";
+import type { SqlValue } from "./values.ts";
 
 const SQLITE_OPEN_READONLY = 0x1;
 const SQLITE_OPEN_READWRITE_CREATE = 0x6;
@@ -136,13 +141,14 @@ const forgotten = new FinalizationRegistry<[core: Core, filename: string]>(([cor
  *
  * Source: `aiosqlite.Connection`, `sqlite3.Connection`.
  */
-export class Connection<R = SqlValue[]> implements AsyncDisposable {
+export class Connection<R = SqlValue[]> extends Executor<R> implements AsyncDisposable {
   readonly #core: Core;
   readonly #settings: Settings;
   #closing: Promise<void> | undefined;
 
   /** Made by `connect`. */
   constructor(core: Core, filename: string) {
+    super(core, core.scope);
     this.#core = core;
     this.#settings = core.settings;
     forgotten.register(this, [core, filename], this);
@@ -213,60 +219,47 @@ export class Connection<R = SqlValue[]> implements AsyncDisposable {
     this.#settings.textFactory = checkTextFactory(factory);
   }
 
-  /** A new cursor. Throws a `ProgrammingError` when the connection is closed. */
-  cursor(): Cursor<R> {
-    this.#core.check();
-    return new Cursor<R>(this, this.#core);
+  protected override get owner(): Connection<R> {
+    return this;
   }
 
-  /** Runs one statement: `await` gives the cursor, `for await` its rows. See `Cursor.execute`. */
-  execute(sql: string, parameters?: SqlParameters): CursorRequest<Cursor<R>, R> {
-    return this.#cursor().execute(sql, parameters);
-  }
-
-  /** Runs one statement with each of the parameter sets. See `Cursor.executeMany`. */
-  executeMany(
-    sql: string,
-    sets: Iterable<SqlParameters> | AsyncIterable<SqlParameters>,
-  ): CursorRequest<Cursor<R>, R> {
-    return this.#cursor().executeMany(sql, sets);
-  }
-
-  /** Runs the statements of a script, committing an open transaction first. */
-  executeScript(sql: string): CursorRequest<Cursor<R>, R> {
-    return this.#cursor().executeScript(sql);
-  }
-
-  /** Runs an INSERT and returns the rowid it has inserted last; undefined when it inserted none. */
-  async executeInsert(
-    sql: string,
-    parameters?: SqlParameters,
-  ): Promise<number | bigint | undefined> {
-    const cursor = this.#cursor();
-    await fetchAtOnce(cursor, sql, parameters, ALL);
-    return cursor.lastRowId;
-  }
-
-  /** Runs one statement and returns all of its rows. */
-  executeFetchAll(sql: string, parameters?: SqlParameters): Promise<R[]> {
-    return fetchAtOnce(this.#cursor(), sql, parameters, ALL);
-  }
-
-  /** Runs one statement and returns its first row; undefined when it has none. */
-  async executeFetchOne(sql: string, parameters?: SqlParameters): Promise<R | undefined> {
-    return (await fetchAtOnce(this.#cursor(), sql, parameters, ONE))[0];
+  /**
+   * Runs a function in a transaction: COMMIT when it fulfils, ROLLBACK when it throws. Without a
+   * function, opens one: `await` gives it, and what disposes of it without `commit()` rolls back.
+   *
+   * While it is open, calls of other tasks on this connection wait in line, for `timeout`
+   * milliseconds at most: then they reject with an `OperationalError` of code `SQLITE_BUSY`. Calls of
+   * the connection from within the function take part in the transaction.
+   */
+  transaction(options?: TransactionOptions): Request<Transaction<R>>;
+  transaction<T>(
+    work: (transaction: Transaction<R>) => T | Promise<T>,
+    options?: TransactionOptions,
+  ): Promise<T>;
+  transaction<T>(
+    first?: TransactionOptions | ((transaction: Transaction<R>) => T | Promise<T>),
+    options?: TransactionOptions,
+  ): Request<Transaction<R>> | Promise<T> {
+    return transact<R, T>(this, this.#core, this.#core.scope, first, options);
   }
 
   /** Commits the open transaction; does nothing when there is none. */
   async commit(): Promise<void> {
-    this.#core.check();
-    unwrap(await this.#core.client.call("commit", []));
+    await this.#endTransaction("commit");
   }
 
   /** Rolls the open transaction back; does nothing when there is none. */
   async rollback(): Promise<void> {
+    await this.#endTransaction("rollback");
+  }
+
+  /** Within the function of a `transaction()` that is what ends; else what a statement began. */
+  async #endTransaction(how: "commit" | "rollback"): Promise<void> {
     this.#core.check();
-    unwrap(await this.#core.client.call("rollback", []));
+    const { client, scope, waiting } = this.#core;
+    const transaction = transactionOf(scope.current());
+    if (transaction) await transaction[how]();
+    else unwrap(await scope.send(() => client.call(how, []), waiting));
   }
 
   /**
@@ -289,16 +282,13 @@ export class Connection<R = SqlValue[]> implements AsyncDisposable {
   async #close(): Promise<void> {
     this.#core.closed = true;
     forgotten.unregister(this);
-    unwrap(await this.#core.client.close());
+    const { client, scope } = this.#core;
+    scope.close("Cannot operate on a closed database.", () => client.call("end", ["ROLLBACK"]));
+    unwrap(await client.close());
   }
 
   /** `close()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  /** A cursor whose calls reject when the connection is closed. */
-  #cursor(): Cursor<R> {
-    return new Cursor<R>(this, this.#core);
   }
 }

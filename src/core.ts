@@ -6,6 +6,7 @@
 import { ProgrammingError } from "./errors.ts";
 import type { Settings } from "./options.ts";
 import type { ColumnDescription } from "./row.ts";
+import { Scope, type Waiting } from "./scope.ts";
 import type { Client } from "./thread/client.ts";
 import { StatementCache } from "./thread/slots.ts";
 import type { Limits } from "./values.ts";
@@ -15,7 +16,10 @@ export class Core {
   readonly limits: Limits;
   readonly statements: StatementCache<readonly ColumnDescription[]>;
   readonly client: Client;
+  /** The connection as a scope: what is not inside of a transaction runs here. */
+  readonly scope: Scope;
   #lastResult = 0;
+  #lastSavepoint = 0;
   closed = false;
 
   constructor(client: Client, settings: Settings, limits: Limits) {
@@ -23,6 +27,13 @@ export class Core {
     this.settings = settings;
     this.limits = limits;
     this.statements = new StatementCache(settings.cachedStatements);
+    this.scope = new Scope("the connection", null, () => client.inTransaction);
+    client.onTransactionEnd = () => this.scope.advance();
+  }
+
+  /** How long a call waits for its turn. */
+  get waiting(): Waiting {
+    return { timeout: this.settings.timeout };
   }
 
   /** Throws when the connection is closed. */
@@ -33,5 +44,10 @@ export class Core {
   /** A number for a result. */
   nextResult(): number {
     return this.#lastResult = (this.#lastResult + 1) & 0x7fffffff;
+  }
+
+  /** A name for a savepoint. */
+  nextSavepoint(): string {
+    return `aiosqlite_${++this.#lastSavepoint}`;
   }
 }

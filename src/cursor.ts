@@ -10,6 +10,7 @@ import { checkChunkSize, checkRowFactory, checkRows, type RowFactoryOption } fro
 import { Request } from "./request.ts";
 import { ALL, type ONE, Result } from "./result.ts";
 import { type ColumnDescription, Row } from "./row.ts";
+import type { Scope } from "./scope.ts";
 import { Writer } from "./thread/codec.ts";
 import type { Executed, Failure } from "./thread/protocol.ts";
 import {
@@ -50,6 +51,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   /** The connection it was made by. */
   readonly connection: Connection<R>;
   readonly #core: Core;
+  readonly #scope: Scope;
   #rowFactory: RowFactoryOption<unknown>;
   #iterChunkSize: number;
   #arraySize = 1;
@@ -58,10 +60,11 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   #closed = false;
 
   /** Made by `connection.cursor()`. */
-  constructor(connection: Connection<R>, core: Core) {
+  constructor(connection: Connection<R>, core: Core, scope: Scope) {
     this.connection = connection;
     this.#core = core;
-    this.#result = new Result(core);
+    this.#scope = scope;
+    this.#result = new Result(core, scope);
     this.#rowFactory = core.settings.rowFactory;
     this.#iterChunkSize = core.settings.iterChunkSize;
   }
@@ -135,7 +138,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
 
   /** The next row, or undefined when there is none. */
   async fetchOne(): Promise<R | undefined> {
-    const result = this.#check();
+    const result = this.#checkResult();
     while (result.ready === 0 && result.pending) await result.fill(1);
     const row = result.takeOne();
     if (row !== undefined) return this.#make(row);
@@ -145,7 +148,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
 
   /** Up to `size` rows, default `arraySize`. */
   async fetchMany(size: number = this.#arraySize): Promise<R[]> {
-    const result = this.#check();
+    const result = this.#checkResult();
     checkRows("size", size);
     while (result.ready < size && result.pending) await result.fill(size - result.ready);
     if (result.ready === 0) result.check();
@@ -154,7 +157,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
 
   /** All rows that are left. */
   async fetchAll(): Promise<R[]> {
-    const result = this.#check();
+    const result = this.#checkResult();
     while (result.pending) await result.fill(ALL);
     result.check();
     return this.#makeAll(result.take(Infinity));
@@ -193,7 +196,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
     this.#check();
     checkSql(sql, this.#core.limits);
     const result = this.#start();
-    const sender = new ManySender(this.#core, sql);
+    const sender = new ManySender(this.#core, this.#scope.current(), sql);
     try {
       if (isIterable(sets)) {
         for (const set of sets) if (sender.add(set)) await sender.send();
@@ -213,7 +216,9 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
     this.#check();
     checkSql(sql, this.#core.limits);
     this.#start();
-    unwrap(await this.#core.client.call("executeScript", [sql]), sql);
+    const { client, waiting } = this.#core;
+    const send = () => client.call("executeScript", [sql]);
+    unwrap(await this.#scope.send(send, waiting), sql);
   }
 
   async #returnThis(done: Promise<void>): Promise<this> {
@@ -228,11 +233,17 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
     return this.#result;
   }
 
+  #checkResult(): Result {
+    const result = this.#check();
+    result.checkScope();
+    return result;
+  }
+
   /** Puts a new result in place of the last one. */
   #start(): Result {
     forgotten.unregister(this);
     this.#result.close();
-    return this.#result = new Result(this.#core);
+    return this.#result = new Result(this.#core, this.#scope);
   }
 
   /** The iterator's step. Rows that have come in are handed out without another async function. */
@@ -249,7 +260,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   }
 
   async #stepSlowly(): Promise<IteratorResult<R, undefined>> {
-    const result = this.#check();
+    const result = this.#checkResult();
     while (result.ready === 0 && result.pending) await result.fill(this.#iterChunkSize);
     const row = result.takeOne();
     if (row !== undefined) return { done: false, value: this.#make(row) };
@@ -310,6 +321,7 @@ function asCursorRequest<C extends Cursor<R>, R>(promise: Promise<C>): CursorReq
 /** Sends parameter sets in blocks, one being encoded while the one before is being run. */
 class ManySender {
   readonly #core: Core;
+  readonly #scope: Scope;
   readonly #sql: string;
   readonly #id: number;
   readonly #block = new Writer();
@@ -317,8 +329,9 @@ class ManySender {
   #continued = false;
   #changed = 0;
 
-  constructor(core: Core, sql: string) {
+  constructor(core: Core, scope: Scope, sql: string) {
     this.#core = core;
+    this.#scope = scope;
     this.#sql = sql;
     this.#id = core.nextResult();
   }
@@ -337,14 +350,15 @@ class ManySender {
 
   /** Sends what there is, and waits for the block before it. */
   async send(): Promise<void> {
-    const { client, statements } = this.#core;
-    const [known, text] = statements.get(this.#sql);
-    const block = this.#block.bytes.subarray(0, this.#block.length);
+    const { client, statements, waiting } = this.#core;
+    const block = this.#block.bytes.slice(0, this.#block.length);
+    const continued = this.#continued;
     const before = this.#running;
-    this.#running = client.call(
-      "executeMany",
-      [this.#id, known.slot, text, block, this.#continued],
-    );
+    this.#running = this.#scope.send(() => {
+      const [known, text] = statements.get(this.#sql);
+      return client.call("executeMany", [this.#id, known.slot, text, block, continued]);
+    }, waiting);
+    this.#running.catch(() => {}); // it is awaited, but later
     this.#block.clear();
     this.#continued = true;
     await this.#count(before);
@@ -360,7 +374,7 @@ class ManySender {
   /** After a failure: the sets before it are run, and what has been sent comes to its end. */
   async abandon(): Promise<void> {
     if (this.#block.length > 0 && !this.#core.closed) this.send().catch(() => {});
-    await this.#running;
+    await this.#running?.catch(() => {});
     if (this.#continued && !this.#core.closed) this.#core.client.call("reset", [this.#id]);
   }
 

@@ -171,7 +171,10 @@ function checkSignal(value: unknown): AbortSignal {
   refuse("signal", "an AbortSignal", value);
 }
 
-const CHECKS: { [K in keyof Settings]: [(value: unknown) => Settings[K], Settings[K]] } = {
+/** Each option's check and default. */
+type Checks<S> = { [K in keyof S]: [check: (value: unknown) => S[K], fallback: S[K]] };
+
+const CHECKS: Checks<Settings> = {
   timeout: [checkTimeout, 5000],
   isolationLevel: [checkIsolationLevel, "DEFERRED"],
   autocommit: [checkAutocommit, "legacy"],
@@ -189,14 +192,19 @@ const CHECKS: { [K in keyof Settings]: [(value: unknown) => Settings[K], Setting
 
 /** Checks all options and fills in the defaults. Throws a `ProgrammingError` for a bad one. */
 export function checkOptions(options: unknown): Settings {
+  return checkAgainst(CHECKS, options);
+}
+
+function checkAgainst<S>(checks: Checks<S>, options: unknown): S {
   if (typeof options !== "object" || options === null) {
     refuse("options", "an object", options);
   }
   const given = options as Record<string, unknown>;
   for (const name of Object.keys(given)) {
-    if (!Object.hasOwn(CHECKS, name)) throw new ProgrammingError(`Unknown option: ${name}`);
+    if (!Object.hasOwn(checks, name)) throw new ProgrammingError(`Unknown option: ${name}`);
   }
-  const settings = Object.entries(CHECKS).map(([name, [check, fallback]]) => [
+  const entries = Object.entries(checks) as [string, Checks<S>[keyof S]][];
+  const settings = entries.map(([name, [check, fallback]]) => [
     name,
     given[name] === undefined ? fallback : check(given[name]),
   ]);
@@ -221,4 +229,31 @@ export function checkDatabase(database: unknown, uri: boolean): string {
   if (name === ":memory:" || (uri && name.startsWith("file:")) || isAbsolute(name)) return name;
   // Many builds take any name that starts with "file:" as a URI; a path is a path.
   return `./${name}`;
+}
+
+/** The options of a transaction with their defaults filled in. */
+export interface TransactionSettings {
+  mode: NonNullable<IsolationLevel>;
+  nested: "savepoint" | "join" | "error";
+  timeout: number | undefined;
+  signal: AbortSignal | undefined;
+  retries: number;
+}
+
+type Mode = NonNullable<IsolationLevel>;
+
+const TRANSACTION_CHECKS: Checks<TransactionSettings> = {
+  mode: [oneOf<Mode>("mode", "DEFERRED", "IMMEDIATE", "EXCLUSIVE"), "DEFERRED"],
+  nested: [
+    oneOf<TransactionSettings["nested"]>("nested", "savepoint", "join", "error"),
+    "savepoint",
+  ],
+  timeout: [checkTimeout, undefined],
+  signal: [checkSignal, undefined],
+  retries: [integer("retries", 0), 0],
+};
+
+/** Checks the options of a transaction and fills in the defaults. */
+export function checkTransactionOptions(options: unknown = {}): TransactionSettings {
+  return checkAgainst(TRANSACTION_CHECKS, options);
 }

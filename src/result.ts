@@ -4,11 +4,13 @@
  * @module
  */
 import type { Core } from "./core.ts";
-import { DataError, OperationalError, unwrap } from "./errors.ts";
+import { DataError, OperationalError, ProgrammingError, unwrap } from "./errors.ts";
 import type { ColumnDescription } from "./row.ts";
+import type { Scope } from "./scope.ts";
 import type { Receive } from "./thread/client.ts";
 import type { ColumnList } from "./thread/protocol.ts";
 import { readBatch, Undecodable } from "./thread/rows.ts";
+import type { KnownStatement } from "./thread/slots.ts";
 import type { SqlValue } from "./values.ts";
 
 /** In place of a number of rows. */
@@ -24,6 +26,8 @@ export class Result {
   /** Settles when the statement has been executed; never rejects. */
   executing: Promise<unknown> | null = null;
   readonly #core: Core;
+  /** Where it is executed: from then on the scope that this belonged to. */
+  #scope: Scope;
   readonly #id: number;
   #sql = "";
   #rows: SqlValue[][] = [];
@@ -35,9 +39,15 @@ export class Result {
   /** What is to be thrown once the rows before it have been handed out. */
   #failure: { readonly error: unknown } | null = null;
 
-  constructor(core: Core) {
+  constructor(core: Core, scope: Scope) {
     this.#core = core;
+    this.#scope = scope;
     this.#id = core.nextResult();
+  }
+
+  /** Throws when the transaction it belongs to has ended. */
+  checkScope(): void {
+    if (!this.#scope.active) throw new ProgrammingError("Cannot operate on a closed cursor.");
   }
 
   /** Rows that have come in and not been handed out. */
@@ -57,17 +67,24 @@ export class Result {
 
   /** Executes a statement and fetches rows: at least so many, or ALL, or just ONE. */
   async execute(sql: string, parameters: Uint8Array, rows: number): Promise<void> {
-    const { client, statements } = this.#core;
+    const { client, statements, waiting } = this.#core;
     this.#sql = sql;
-    const [known, text] = statements.get(sql);
-    const executing = client.call(
-      "execute",
-      [this.#id, known.slot, text, parameters, rows],
-      this.#receiver(),
-    );
-    this.executing = executing;
-    const reply = await executing;
-    this.executing = null;
+    let known!: KnownStatement<readonly ColumnDescription[]>;
+    this.#scope = this.#scope.current();
+    // A text is told to the worker once, so it is looked up in the order of sending.
+    const executing = this.#scope.send(() => {
+      const [statement, text] = statements.get(sql);
+      known = statement;
+      const request = [this.#id, statement.slot, text, parameters, rows] as const;
+      return client.call("execute", [...request], this.#receiver());
+    }, waiting);
+    this.executing = executing.catch(() => {});
+    let reply;
+    try {
+      reply = await executing;
+    } finally {
+      this.executing = null;
+    }
     const [ended, rowCount, insertedRowId, columns] = unwrap(reply, sql);
     if (columns) known.description = describe(columns);
     this.description = known.description;
@@ -149,7 +166,9 @@ export class Result {
 
   async #fetch(rows: number): Promise<void> {
     try {
-      const reply = await this.#core.client.call("fetch", [this.#id, rows], this.#receiver());
+      const { client, waiting } = this.#core;
+      const fetch = () => client.call("fetch", [this.#id, rows], this.#receiver());
+      const reply = await this.#scope.send(fetch, waiting);
       if (unwrap(reply, this.#sql)) this.#ended = true;
       else if (this.#failure) this.close();
     } catch (error) {

@@ -78,6 +78,8 @@ export class Client {
   /** As of the last reply. */
   inTransaction = false;
   totalChanges = 0;
+  /** Called when a reply says that no transaction is open any more. */
+  onTransactionEnd: () => void = () => {};
   readonly #channel = new Channel();
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
@@ -295,6 +297,7 @@ export class Client {
   #take(inbox: Inbox): void {
     const call = inbox.u32();
     const status = inbox.u8();
+    const wasInTransaction = this.inTransaction;
     this.inTransaction = inbox.u8() === 1;
     this.totalChanges = inbox.f64();
     const batchLength = inbox.u32();
@@ -309,6 +312,7 @@ export class Client {
     this.#repliedAt = now;
     const value = inbox.value();
     resolve(status === FAILED ? failureOf(value) : value);
+    if (wasInTransaction && !this.inTransaction) this.onTransactionEnd();
   }
 
   /** The thread has ended without having been asked to. */

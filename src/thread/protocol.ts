@@ -66,6 +66,15 @@ export interface Operations {
   reset(result: number): null;
   commit(): null;
   rollback(): null;
+  /**
+   * Begins a transaction, waiting `timeout` milliseconds for other connections or, with -1, as long
+   * as usual. False when one is open already.
+   */
+  begin(mode: string, timeout: number): boolean;
+  /** Ends the transaction that `begin` began. */
+  end(command: "COMMIT" | "ROLLBACK"): null;
+  /** Runs statements about savepoints. */
+  control(sql: string): null;
   setIsolationLevel(level: IsolationLevel): null;
   setAutocommit(autocommit: Autocommit): null;
   close(): null;
@@ -85,6 +94,9 @@ export const OPERATIONS = [
   "reset",
   "commit",
   "rollback",
+  "begin",
+  "end",
+  "control",
   "setIsolationLevel",
   "setAutocommit",
   "close",

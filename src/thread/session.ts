@@ -5,7 +5,7 @@
  */
 import { SQLITE_LIMIT_LENGTH, SQLITE_LIMIT_SQL_LENGTH } from "../../ffi/constants.ts";
 import { load } from "../../ffi/libsqlite3.ts";
-import { SQLITE_BUSY, SQLITE_INTERRUPT } from "../../ffi/result_codes.ts";
+import { SQLITE_ABORT_ROLLBACK, SQLITE_BUSY, SQLITE_INTERRUPT } from "../../ffi/result_codes.ts";
 import { Database, SqliteFailure } from "../../ffi/sqlite.ts";
 import type { Address } from "../../ffi/types.ts";
 import { bindParameters } from "./bind.ts";
@@ -60,6 +60,9 @@ export class Session implements Omit<Operations, "open"> {
   readonly #failed = new Set<number>();
   #isolationLevel: IsolationLevel;
   #autocommit: Autocommit;
+  #timeout: number;
+  /** The transaction that `begin` began, if it is still on, or that SQLite has rolled back. */
+  #transaction: "none" | "open" | "lost" = "none";
   #interruptsSeen = 0;
   /** What a setter failed with: nobody waits for a setter, so the next call says it. */
   #owed: unknown;
@@ -77,7 +80,8 @@ export class Session implements Omit<Operations, "open"> {
     this.#slots = new Slots(this.database);
     this.#isolationLevel = isolationLevel;
     this.#autocommit = autocommit;
-    this.database.setBusyHandler(this.#waiter(timeout), timeout);
+    this.#timeout = timeout;
+    this.database.setBusyHandler(this.#waiter(), timeout);
     try {
       if (autocommit === false) this.#run("BEGIN");
     } catch (error) {
@@ -93,15 +97,17 @@ export class Session implements Omit<Operations, "open"> {
     this.#interruptsSeen = interrupts;
   }
 
-  /** Throws what a setter failed with. */
+  /** Throws what a setter failed with, or that the transaction is gone that this counts on. */
   #pay(): void {
     const owed = this.#owed;
     this.#owed = undefined;
     if (owed !== undefined) throw owed;
+    if (this.#transaction === "lost") throw lost();
   }
 
   /** What a handler's throw says to the other half. */
   explain(error: unknown): unknown {
+    if (this.#transaction === "open" && this.database.autocommit()) this.#transaction = "lost";
     // The busy handler gave up since it was interrupted, but SQLite can only say that it is busy.
     const interrupted = this.#channel.interrupts() !== this.#interruptsSeen;
     if (interrupted && error instanceof SqliteFailure && (error.errno & 0xff) === SQLITE_BUSY) {
@@ -122,7 +128,8 @@ export class Session implements Omit<Operations, "open"> {
     const prepared = this.#slots.prepare(slot, sql);
     const { statement } = prepared;
     if (statement === null) return NO_RESULT;
-    const run: Run = { prepared, statement, failure: undefined };
+    const inTransaction = this.#transaction !== "none";
+    const run: Run = { prepared, statement, inTransaction, failure: undefined };
     prepared.busy = true;
     try {
       bindParameters(statement, new Reader(parameters), this.#holder(parameters));
@@ -130,7 +137,7 @@ export class Session implements Omit<Operations, "open"> {
       const ended = this.#step(run, prepared.changes ? ALL : rows, true);
       const columns = prepared.describe();
       if (!ended) this.#runs.set(result, run);
-      else this.#release(run, parameters.length);
+      else this.#release(run.prepared, parameters.length);
       const changed = prepared.changes && this.#countChanges();
       return [
         ended,
@@ -139,7 +146,7 @@ export class Session implements Omit<Operations, "open"> {
         columns,
       ];
     } catch (error) {
-      this.#release(run, parameters.length);
+      this.#release(run.prepared, parameters.length);
       this.#countChanges();
       throw error;
     }
@@ -186,13 +193,14 @@ export class Session implements Omit<Operations, "open"> {
       return changed;
     } finally {
       this.#countChanges();
-      this.#release({ prepared, statement, failure: undefined }, sets.length);
+      this.#release(prepared, sets.length);
     }
   }
 
   executeScript(sql: string): null {
     this.#pay();
-    if (this.#autocommit === "legacy" && !this.database.autocommit()) this.#run("COMMIT");
+    const commits = this.#autocommit === "legacy" && this.#transaction === "none";
+    if (commits && !this.database.autocommit()) this.#run("COMMIT");
     this.#run(sql);
     return null;
   }
@@ -217,7 +225,7 @@ export class Session implements Omit<Operations, "open"> {
     const run = this.#runs.get(result);
     if (run) {
       this.#runs.delete(result);
-      this.#release(run, 0);
+      this.#release(run.prepared, 0);
     }
     return null;
   }
@@ -232,14 +240,47 @@ export class Session implements Omit<Operations, "open"> {
     return this.#end("ROLLBACK");
   }
 
+  begin(mode: string, timeout: number): boolean {
+    this.#pay();
+    if (!this.database.autocommit()) return false;
+    const usual = this.#timeout;
+    if (timeout >= 0) this.#timeout = timeout;
+    try {
+      this.#run(`BEGIN ${mode}`);
+    } finally {
+      this.#timeout = usual;
+    }
+    this.#transaction = "open";
+    return true;
+  }
+
+  end(command: "COMMIT" | "ROLLBACK"): null {
+    const was = this.#transaction;
+    // Results that were opened in it end with it.
+    for (const [result, run] of this.#runs) if (run.inTransaction) this.reset(result);
+    if (command === "COMMIT" && was === "lost") throw lost();
+    if (!this.database.autocommit()) this.#run(command);
+    this.#transaction = "none";
+    return null;
+  }
+
+  control(sql: string): null {
+    this.#pay();
+    this.#run(sql);
+    return null;
+  }
+
   setIsolationLevel(level: IsolationLevel): null {
     this.#isolationLevel = level;
-    if (level === null) this.#owing(() => this.#end("COMMIT"));
+    if (level === null && this.#transaction === "none") this.#owing(() => this.#end("COMMIT"));
     return null;
   }
 
   setAutocommit(autocommit: Autocommit): null {
     this.#owing(() => {
+      if (this.#transaction !== "none") {
+        throw new Failure("ProgrammingError", "autocommit can't be set during a transaction()");
+      }
       const open = !this.database.autocommit();
       if (autocommit === true && open) this.#run("COMMIT");
       if (autocommit === false && !open) this.#run("BEGIN");
@@ -325,13 +366,13 @@ export class Session implements Omit<Operations, "open"> {
   }
 
   /** Done with a result. */
-  #release(run: Run, parameterBytes: number): void {
+  #release(prepared: Prepared, parameterBytes: number): void {
     if (parameterBytes > LARGE_PARAMETERS) {
-      run.statement.reset();
-      run.statement.clearBindings();
+      prepared.statement?.reset();
+      prepared.statement?.clearBindings();
       this.database.trim();
     }
-    run.prepared.release();
+    prepared.release();
   }
 
   /** Hands out rows: at least as many as asked for, and more while that is quick. True at the end. */
@@ -383,12 +424,12 @@ export class Session implements Omit<Operations, "open"> {
   }
 
   /** SQLite's busy handler: waits as SQLite's own would, but ends at once when interrupted. */
-  #waiter(timeout: number): (tries: number) => boolean {
+  #waiter(): (tries: number) => boolean {
     let since = 0;
     return (tries) => {
       const now = performance.now();
       if (tries === 0) since = now;
-      const left = since + timeout - now;
+      const left = since + this.#timeout - now;
       if (left <= 0) return false;
       const delay = DELAYS[Math.min(tries, DELAYS.length - 1)]!;
       return this.#channel.pause(this.#interruptsSeen, Math.min(delay, left));
@@ -398,6 +439,11 @@ export class Session implements Omit<Operations, "open"> {
 
 function interruption(): SqliteFailure {
   return new SqliteFailure(SQLITE_INTERRUPT, "interrupted", -1);
+}
+
+function lost(): Failure {
+  const message = "SQLite has rolled the transaction back";
+  return new Failure("OperationalError", message, SQLITE_ABORT_ROLLBACK);
 }
 
 /** A rowid as it is handed out. */

@@ -70,6 +70,8 @@ export class Prepared {
 export interface Run {
   readonly prepared: Prepared;
   readonly statement: Statement;
+  /** It was opened in a `transaction()`. */
+  readonly inTransaction: boolean;
   /** What stopped it after rows that had to be handed out first. */
   failure: unknown;
 }

@@ -1,0 +1,336 @@
+/**
+ * Transactions and savepoints.
+ *
+ * @module
+ */
+import type { Connection } from "./connection.ts";
+import type { Core } from "./core.ts";
+import { ProgrammingError, SqliteError, unwrap } from "./errors.ts";
+import { Executor } from "./executor.ts";
+import { checkTransactionOptions, type TransactionSettings } from "./options.ts";
+import { asRequest, type Request } from "./request.ts";
+import { Scope, type Waiting, within } from "./scope.ts";
+import type { Failure } from "./thread/protocol.ts";
+import { quoteName } from "./thread/sql.ts";
+import type { SqlValue } from "./values.ts";
+
+/** How a transaction takes its locks: https://sqlite.org/lang_transaction.html */
+export const TransactionType = {
+  /** With its first statement: a read lock, then a write lock once it writes. */
+  deferred: "DEFERRED",
+  /** The write lock at once. The one to use for a transaction that is going to write. */
+  immediate: "IMMEDIATE",
+  /** At once, and in rollback-journal mode readers are kept out, too. */
+  exclusive: "EXCLUSIVE",
+} as const;
+
+/** One of `"DEFERRED"`, `"IMMEDIATE"` and `"EXCLUSIVE"`. */
+export type TransactionType = typeof TransactionType[keyof typeof TransactionType];
+
+/** Options of `transaction`; all may be left out. */
+export interface TransactionOptions {
+  /** How it takes its locks. Default `"DEFERRED"`. Without effect for a nested one. */
+  mode?: TransactionType | undefined;
+  /**
+   * What to do within a transaction of the same connection: `"savepoint"` (default) nests one that
+   * can fail alone, `"join"` takes part in the outer one, `"error"` rejects.
+   */
+  nested?: "savepoint" | "join" | "error" | undefined;
+  /** Milliseconds to wait for the connection and for SQLite's lock. Default: the connection's. */
+  timeout?: number | undefined;
+  /** Ends the waiting; and rolls back instead of committing. */
+  signal?: AbortSignal | undefined;
+  /**
+   * How often to run the whole function again when it fails since the database is busy. Default 0.
+   */
+  retries?: number | undefined;
+}
+
+const SQLITE_BUSY = 5;
+const ENDED = "The transaction has ended.";
+const transactions = new WeakMap<Scope, Transaction<never>>();
+
+/** The transaction that a scope is, if it is one. */
+export function transactionOf(scope: Scope): Transaction<never> | undefined {
+  return transactions.get(scope);
+}
+
+async function begin<R>(
+  connection: Connection<R>,
+  core: Core,
+  on: Scope,
+  options: unknown,
+): Promise<Transaction<R>> {
+  return await open(connection, core, on, checkTransactionOptions(options));
+}
+
+/** Opens a transaction, or one nested in that which the caller runs in. */
+async function open<R>(
+  connection: Connection<R>,
+  core: Core,
+  on: Scope,
+  settings: TransactionSettings,
+): Promise<Transaction<R>> {
+  core.check();
+  const parent = on.current();
+  parent.check();
+  const waiting = { timeout: settings.timeout ?? core.settings.timeout, signal: settings.signal };
+  if (parent !== core.scope) return await nest<R>(connection, core, parent, settings, waiting);
+  if (core.settings.autocommit === false) {
+    throw new ProgrammingError("With autocommit false a transaction is always open");
+  }
+  const scope = new Scope(`a transaction (${settings.mode})`, parent);
+  for (let again = false;; again = true) {
+    await parent.open(scope, waiting, again);
+    const begun = await core.client.call("begin", [settings.mode, settings.timeout ?? -1]);
+    // Not begun: a statement sent before has opened a transaction of its own, so it is still on.
+    if (begun !== true) scope.leave();
+    if (unwrap(begun)) return new Transaction<R>(connection, core, scope, null);
+  }
+}
+
+async function nest<R>(
+  connection: Connection<R>,
+  core: Core,
+  parent: Scope,
+  { nested }: TransactionSettings,
+  waiting: Waiting,
+): Promise<Transaction<R>> {
+  if (nested === "error") throw new ProgrammingError("A transaction is already active");
+  const name = core.nextSavepoint();
+  const scope = new Scope("a nested transaction", parent);
+  await parent.open(scope, waiting);
+  const reply = await core.client.call("control", [`SAVEPOINT ${quoteName(name)}`]);
+  if (reply !== null) scope.leave();
+  unwrap(reply);
+  return new Transaction<R>(connection, core, scope, name);
+}
+
+/** Runs a function within a transaction: commits when it fulfils, rolls back when it throws. */
+async function runTransaction<R, T>(
+  connection: Connection<R>,
+  core: Core,
+  on: Scope,
+  work: (transaction: Transaction<R>) => T | Promise<T>,
+  options: unknown,
+): Promise<T> {
+  const settings = checkTransactionOptions(options);
+  const outer = transactions.get(on.current());
+  if (outer && settings.nested === "join") return await work(outer as unknown as Transaction<R>);
+  for (let tries = 0;; tries++) {
+    try {
+      const transaction = await open(connection, core, on, settings);
+      return await transaction[RUN](work, settings.signal);
+    } catch (error) {
+      if (outer || tries >= settings.retries || !isBusy(error)) throw error;
+      // Random, so that those that met do not meet again.
+      await delay(Math.random() * Math.min(5 * 2 ** tries, 250));
+    }
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof SqliteError && ((error.errno ?? 0) & 0xff) === SQLITE_BUSY;
+}
+
+function delay(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+const RUN = Symbol("run");
+
+/**
+ * An open transaction. While it is, statements of other tasks on the connection wait. Disposing of
+ * it without `commit()` rolls back. Once it has ended, so have its cursors, and every call rejects
+ * with a `ProgrammingError`.
+ */
+export class Transaction<R = SqlValue[]> extends Executor<R> implements AsyncDisposable {
+  readonly #connection: Connection<R>;
+  readonly #core: Core;
+  readonly #scope: Scope;
+  /** The savepoint of a nested one. */
+  readonly #savepoint: string | null;
+  /** Ended by a call of its own, not by a close of the connection. */
+  #settled = false;
+
+  /** Made by `transaction()`. */
+  constructor(connection: Connection<R>, core: Core, scope: Scope, savepoint: string | null) {
+    super(core, scope);
+    this.#connection = connection;
+    this.#core = core;
+    this.#scope = scope;
+    this.#savepoint = savepoint;
+    transactions.set(scope, this as unknown as Transaction<never>);
+  }
+
+  protected override get owner(): Connection<R> {
+    return this.#connection;
+  }
+
+  /** Whether it has neither been committed nor rolled back. */
+  get active(): boolean {
+    return this.#scope.active;
+  }
+
+  /**
+   * Commits, and ends the transaction. When that fails, as with `SQLITE_BUSY`, it is rolled back
+   * and the error thrown.
+   */
+  async commit(): Promise<void> {
+    this.#seal();
+    try {
+      const reply = await this.#finish(true);
+      if (reply !== null) await this.#finish(false);
+      unwrap(reply);
+    } finally {
+      this.#scope.leave();
+    }
+  }
+
+  /** Rolls back, and ends the transaction. A nested one undoes what was done in it. */
+  async rollback(): Promise<void> {
+    this.#seal();
+    const reply = this.#finish(false);
+    this.#scope.leave(); // whatever is sent from now on comes behind it
+    unwrap(await reply);
+  }
+
+  /** Undoes what was done since a savepoint of that name, and keeps the savepoint. */
+  async rollbackTo(name: string): Promise<void> {
+    await this.#control(`ROLLBACK TO ${quoteSavepoint(name)}`);
+  }
+
+  /** Sets a savepoint; any name is safe, and one is made up by default. */
+  savepoint(name: string = this.#core.nextSavepoint()): Request<Savepoint> {
+    return asRequest(this.#setSavepoint(name));
+  }
+
+  /**
+   * Opens a transaction nested in this one, or runs a function in one. Concurrent ones of the same
+   * parent wait for each other.
+   */
+  transaction(options?: TransactionOptions): Request<Transaction<R>>;
+  transaction<T>(
+    work: (transaction: Transaction<R>) => T | Promise<T>,
+    options?: TransactionOptions,
+  ): Promise<T>;
+  transaction<T>(
+    first?: TransactionOptions | ((transaction: Transaction<R>) => T | Promise<T>),
+    options?: TransactionOptions,
+  ): Request<Transaction<R>> | Promise<T> {
+    return transact(this.#connection, this.#core, this.#scope, first, options);
+  }
+
+  /** Rolls back unless it has ended. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.active) await this.rollback();
+  }
+
+  /** Runs the function of `transaction(work)`. */
+  async [RUN]<T>(
+    work: (transaction: Transaction<R>) => T | Promise<T>,
+    signal: AbortSignal | undefined,
+  ): Promise<T> {
+    try {
+      const value = await within(this.#scope, () => work(this));
+      signal?.throwIfAborted();
+      if (this.active) await this.commit();
+      else if (!this.#settled) this.#scope.check(); // closed in the middle
+      return value;
+    } catch (error) {
+      // The first error counts, whatever comes of the rollback.
+      if (this.active) await this.rollback().catch(() => {});
+      throw error;
+    }
+  }
+
+  async #setSavepoint(name: string): Promise<Savepoint> {
+    await this.#control(`SAVEPOINT ${quoteSavepoint(name)}`);
+    return new Savepoint(name, (sql) => this.#control(sql));
+  }
+
+  async #control(sql: string): Promise<void> {
+    const send = () => this.#core.client.call("control", [sql]);
+    unwrap(await this.#scope.send(send, { timeout: this.#core.settings.timeout }), sql);
+  }
+
+  /** From here on nothing more runs in it. */
+  #seal(): void {
+    this.#core.check();
+    this.#scope.check();
+    if (this.#scope.current() !== this.#scope) {
+      throw new ProgrammingError("A transaction can't be ended from within one nested in it.");
+    }
+    this.#settled = true;
+    this.#scope.seal(ENDED);
+  }
+
+  #finish(commit: boolean): Promise<null | Failure> {
+    const { client } = this.#core;
+    if (this.#savepoint === null) return client.call("end", [commit ? "COMMIT" : "ROLLBACK"]);
+    const name = quoteName(this.#savepoint);
+    const undo = commit ? "" : `ROLLBACK TO ${name}; `;
+    return client.call("control", [`${undo}RELEASE ${name}`]);
+  }
+}
+
+/** A point in a transaction to go back to. Disposing of it without `release()` goes back to it. */
+export class Savepoint implements AsyncDisposable {
+  /** Its name. */
+  readonly name: string;
+  readonly #control: (sql: string) => Promise<void>;
+  #released = false;
+
+  /** Made by `savepoint()`. */
+  constructor(name: string, control: (sql: string) => Promise<void>) {
+    this.name = name;
+    this.#control = control;
+  }
+
+  /** Undoes what was done since it was set. It stays, and can be gone back to again. */
+  async rollbackTo(): Promise<void> {
+    this.#check();
+    await this.#control(`ROLLBACK TO ${quoteSavepoint(this.name)}`);
+  }
+
+  /** Forgets it, and those set after it, keeping what was done. */
+  async release(): Promise<void> {
+    this.#check();
+    this.#released = true;
+    await this.#control(`RELEASE ${quoteSavepoint(this.name)}`);
+  }
+
+  /** Goes back to it and forgets it, unless it was released. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#released) return;
+    this.#released = true;
+    const name = quoteSavepoint(this.name);
+    await this.#control(`ROLLBACK TO ${name}; RELEASE ${name}`);
+  }
+
+  #check(): void {
+    if (this.#released) throw new ProgrammingError("The savepoint has been released.");
+  }
+}
+
+/** `transaction()` of a connection or of a transaction, in both of its forms. */
+export function transact<R, T>(
+  connection: Connection<R>,
+  core: Core,
+  on: Scope,
+  first: TransactionOptions | ((transaction: Transaction<R>) => T | Promise<T>) | undefined,
+  options: TransactionOptions | undefined,
+): Request<Transaction<R>> | Promise<T> {
+  if (typeof first !== "function") {
+    return asRequest(begin(connection, core, on, first));
+  }
+  return runTransaction(connection, core, on, first, options);
+}
+
+/** Any name is safe that SQL text can have. */
+function quoteSavepoint(name: unknown): string {
+  if (typeof name !== "string" || name.includes("\0") || !name.isWellFormed()) {
+    throw new ProgrammingError("A savepoint's name is a string without null characters");
+  }
+  return quoteName(name);
+}
