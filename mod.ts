@@ -34,6 +34,7 @@ export {
 } from "./src/errors.ts";
 export type {
   Autocommit,
+  CallOptions,
   ConnectOptions,
   Integers,
   IsolationLevel,

@@ -81,6 +81,11 @@ export const TABLE = {
    * https://sqlite.org/c3ref/busy_handler.html
    */
   sqlite3_busy_handler: fn("i32", "address", "address", "address"),
+  /**
+   * `void sqlite3_progress_handler(sqlite3*, int, int(*)(void*), void*)`
+   * https://sqlite.org/c3ref/progress_handler.html
+   */
+  sqlite3_progress_handler: fn("void", "address", "i32", "address", "address"),
   /** `void sqlite3_interrupt(sqlite3*)` https://sqlite.org/c3ref/interrupt.html */
   sqlite3_interrupt: fn("void", "address"),
   /** `int sqlite3_get_autocommit(sqlite3*)` https://sqlite.org/c3ref/get_autocommit.html */

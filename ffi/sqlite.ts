@@ -77,6 +77,8 @@ export class Database {
   readonly #values: NativeBuffer;
   #text: Address;
   #busyHandler: Callback | undefined;
+  #progressHandler: Callback | undefined;
+  #stop: (() => boolean) | undefined;
 
   private constructor(library: Library, handle: Address) {
     this.library = library;
@@ -149,6 +151,7 @@ export class Database {
     this.library.sqlite3_free(this.library.sqlite3_str_finish(this.#text));
     this.library.sqlite3_close_v2(this.handle);
     this.#busyHandler?.close();
+    this.#progressHandler?.close();
   }
 
   /** Throws unless the code is SQLITE_OK. */
@@ -251,20 +254,38 @@ export class Database {
   }
 
   /**
-   * Has `wait` called while another connection's lock is in the way; it returns whether to try
-   * again. Where callbacks are not permitted SQLite waits by itself, `fallback` milliseconds.
+   * Has `wait` called while another connection's lock is in the way, which returns whether to try
+   * again, and `stop` as `progressHandler` says. False where callbacks are not permitted.
    */
-  setBusyHandler(wait: (tries: number) => boolean, fallback: number): void {
+  setHandlers(wait: (tries: number) => boolean, stop: () => boolean): boolean {
     try {
       this.#busyHandler = runtime.callback(
         { parameters: ["address", "i32"], result: "i32" },
         (_context, tries) => wait(Number(tries)) ? 1 : 0,
       );
     } catch {
-      this.library.sqlite3_busy_timeout(this.handle, fallback);
-      return;
+      return false;
     }
+    this.#stop = stop;
     this.library.sqlite3_busy_handler(this.handle, this.#busyHandler.address, 0n);
+    return true;
+  }
+
+  /** Waits for locks in SQLite, which nothing ends before so many milliseconds. */
+  setBusyTimeout(milliseconds: number): void {
+    this.library.sqlite3_busy_timeout(this.handle, milliseconds);
+  }
+
+  /** Has `stop` asked after each so many instructions, for true to interrupt; with 0 no more. */
+  progressHandler(instructions: number): void {
+    const stop = this.#stop;
+    if (!stop) return;
+    this.#progressHandler ??= runtime.callback(
+      { parameters: ["address"], result: "i32" },
+      () => stop() ? 1 : 0,
+    );
+    const { address } = this.#progressHandler;
+    this.library.sqlite3_progress_handler(this.handle, instructions, address, 0n);
   }
 }
 

@@ -7,10 +7,11 @@ import process from "node:process";
 import { type Library, LibraryError, load } from "../ffi/libsqlite3.ts";
 import { RemoteDatabase } from "../ffi/remote.ts";
 import { Core } from "./core.ts";
-import { InterfaceError, toError, unwrap } from "./errors.ts";
+import { InterfaceError, ProgrammingError, unwrap } from "./errors.ts";
 import { Executor } from "./executor.ts";
 import {
   type Autocommit,
+  type CallOptions,
   checkAutocommit,
   checkDatabase,
   checkIsolationLevel,
@@ -78,23 +79,19 @@ async function open<R>(database: unknown, options: unknown): Promise<Connection<
   settings.signal?.throwIfAborted();
   const library = loadLibrary(settings.library);
   const client = new Client();
-  const opening = client.call("open", [
-    filename,
-    (settings.readonly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE_CREATE) |
-    (settings.uri ? SQLITE_OPEN_URI : 0),
-    settings.trustedSchema,
-    settings.timeout,
-    settings.isolationLevel,
-    settings.autocommit,
-    library.path,
-  ]);
-  const reply = await (settings.signal ? abortable(opening, client, settings.signal) : opening);
-  if (reply instanceof Failure) {
-    client.stop();
-    throw toError(reply);
-  }
-  const [handle, length, sqlLength] = reply;
-  client.opened(new RemoteDatabase(library, handle));
+  const { signal, timeout, isolationLevel, autocommit, trustedSchema } = settings;
+  const flags = (settings.readonly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE_CREATE) |
+    (settings.uri ? SQLITE_OPEN_URI : 0);
+  const reply = await client.call(
+    "open",
+    [filename, flags, trustedSchema, timeout, isolationLevel, autocommit, library.path],
+    undefined,
+    signal,
+  );
+  if (reply instanceof Failure || signal?.aborted) client.close();
+  signal?.throwIfAborted();
+  const [handle, length, sqlLength, looks] = unwrap(reply);
+  client.opened(new RemoteDatabase(library, handle), looks);
   return new Connection<R>(new Core(client, settings, { length, sqlLength }), filename);
 }
 
@@ -107,21 +104,6 @@ function loadLibrary(path: string | null): Library {
     return load(path ?? undefined);
   } catch (error) {
     throw error instanceof LibraryError ? new InterfaceError(error.message) : error;
-  }
-}
-
-/** The opening, or the signal's reason at once; then what has been opened is closed. */
-async function abortable<T>(opening: Promise<T>, client: Client, signal: AbortSignal): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const abort = () => reject(signal.reason);
-  signal.addEventListener("abort", abort);
-  try {
-    return await Promise.race([opening, promise]);
-  } catch (error) {
-    client.close();
-    throw error;
-  } finally {
-    signal.removeEventListener("abort", abort);
   }
 }
 
@@ -244,8 +226,8 @@ export class Connection<R = SqlValue[]> extends Executor<R> implements AsyncDisp
   }
 
   /** Commits the open transaction; does nothing when there is none. */
-  async commit(): Promise<void> {
-    await this.#endTransaction("commit");
+  async commit(options?: CallOptions): Promise<void> {
+    await this.#endTransaction("commit", options);
   }
 
   /** Rolls the open transaction back; does nothing when there is none. */
@@ -254,12 +236,13 @@ export class Connection<R = SqlValue[]> extends Executor<R> implements AsyncDisp
   }
 
   /** Within the function of a `transaction()` that is what ends; else what a statement began. */
-  async #endTransaction(how: "commit" | "rollback"): Promise<void> {
+  async #endTransaction(how: "commit" | "rollback", options?: CallOptions): Promise<void> {
     this.#core.check();
-    const { client, scope, waiting } = this.#core;
+    const { client, scope } = this.#core;
+    const waiting = this.#core.waiting(options);
     const transaction = transactionOf(scope.current());
-    if (transaction) await transaction[how]();
-    else unwrap(await scope.send(() => client.call(how, []), waiting));
+    if (transaction) return await transaction[how]();
+    unwrap(await scope.send((signal) => client.call(how, [], undefined, signal), waiting));
   }
 
   /**
@@ -283,7 +266,8 @@ export class Connection<R = SqlValue[]> extends Executor<R> implements AsyncDisp
     this.#core.closed = true;
     forgotten.unregister(this);
     const { client, scope } = this.#core;
-    scope.close("Cannot operate on a closed database.", () => client.call("end", ["ROLLBACK"]));
+    const closed = () => new ProgrammingError("Cannot operate on a closed database.");
+    scope.close(closed, () => client.call("end", ["ROLLBACK"]));
     unwrap(await client.close());
   }
 

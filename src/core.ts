@@ -4,7 +4,7 @@
  * @module
  */
 import { ProgrammingError } from "./errors.ts";
-import type { Settings } from "./options.ts";
+import { checkCallOptions, type Settings } from "./options.ts";
 import type { ColumnDescription } from "./row.ts";
 import { Scope, type Waiting } from "./scope.ts";
 import type { Client } from "./thread/client.ts";
@@ -27,13 +27,13 @@ export class Core {
     this.settings = settings;
     this.limits = limits;
     this.statements = new StatementCache(settings.cachedStatements);
-    this.scope = new Scope("the connection", null, () => client.inTransaction);
+    this.scope = new Scope("the connection", null, undefined, () => client.inTransaction);
     client.onTransactionEnd = () => this.scope.advance();
   }
 
-  /** How long a call waits for its turn. */
-  get waiting(): Waiting {
-    return { timeout: this.settings.timeout };
+  /** How a call waits for its turn. Throws a `ProgrammingError` for bad options. */
+  waiting(options?: unknown): Waiting {
+    return { timeout: this.settings.timeout, signal: checkCallOptions(options).signal };
   }
 
   /** Throws when the connection is closed. */

@@ -6,13 +6,20 @@
 import type { Connection } from "./connection.ts";
 import type { Core } from "./core.ts";
 import { ProgrammingError, unwrap } from "./errors.ts";
-import { checkChunkSize, checkRowFactory, checkRows, type RowFactoryOption } from "./options.ts";
+import {
+  type CallOptions,
+  checkChunkSize,
+  checkRowFactory,
+  checkRows,
+  type RowFactoryOption,
+} from "./options.ts";
+import { unlessAborted } from "./abort.ts";
 import { Request } from "./request.ts";
-import { ALL, type ONE, Result } from "./result.ts";
+import { Result } from "./result.ts";
 import { type ColumnDescription, Row } from "./row.ts";
-import type { Scope } from "./scope.ts";
+import type { Scope, Waiting } from "./scope.ts";
 import { Writer } from "./thread/codec.ts";
-import type { Executed, Failure } from "./thread/protocol.ts";
+import { ALL, type Executed, type Failure, type ONE } from "./thread/protocol.ts";
 import {
   checkSql,
   encodeParameters,
@@ -36,6 +43,7 @@ export let fetchAtOnce: <R>(
   sql: string,
   parameters: unknown,
   rows: typeof ALL | typeof ONE,
+  options: unknown,
 ) => Promise<R[]>;
 
 /** The result of a cursor that is collected is forgotten in the worker, too: it holds a lock. */
@@ -115,8 +123,12 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
    * Runs one statement. Parameters are read and copied now. Of a large result only the first rows
    * are fetched; it stays open until the rest has been fetched or the cursor is closed or re-used.
    */
-  execute(sql: string, parameters?: SqlParameters): CursorRequest<this, R> {
-    return asCursorRequest(this.#returnThis(this.#run(sql, parameters, 1)));
+  execute(
+    sql: string,
+    parameters?: SqlParameters,
+    options?: CallOptions,
+  ): CursorRequest<this, R> {
+    return asCursorRequest(this.#returnThis(this.#run(sql, parameters, 1, options)));
   }
 
   /**
@@ -127,13 +139,14 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   executeMany(
     sql: string,
     sets: Iterable<SqlParameters> | AsyncIterable<SqlParameters>,
+    options?: CallOptions,
   ): CursorRequest<this, R> {
-    return asCursorRequest(this.#returnThis(this.#runMany(sql, sets)));
+    return asCursorRequest(this.#returnThis(this.#runMany(sql, sets, options)));
   }
 
   /** Runs the statements of a script to their ends, committing an open transaction first. */
-  executeScript(sql: string): CursorRequest<this, R> {
-    return asCursorRequest(this.#returnThis(this.#runScript(sql)));
+  executeScript(sql: string, options?: CallOptions): CursorRequest<this, R> {
+    return asCursorRequest(this.#returnThis(this.#runScript(sql, options)));
   }
 
   /** The next row, or undefined when there is none. */
@@ -182,26 +195,28 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   }
 
   /** Runs one statement and fetches rows: at least so many, or ALL, or just ONE. */
-  async #run(sql: string, parameters: unknown, rows: number): Promise<void> {
+  async #run(sql: string, parameters: unknown, rows: number, options: unknown): Promise<void> {
     this.#check();
     checkSql(sql, this.#core.limits);
     const block = encodeParameters(parameters, this.#core.limits);
+    const waiting = this.#core.waiting(options);
     const result = this.#start();
-    await result.execute(sql, block, rows);
+    await result.execute(sql, block, rows, waiting);
     if (result.insertedRowId !== null) this.#lastRowId = result.insertedRowId;
     if (result.open && !this.#closed) forgotten.register(this, result, this);
   }
 
-  async #runMany(sql: string, sets: unknown): Promise<void> {
+  async #runMany(sql: string, sets: unknown, options: unknown): Promise<void> {
     this.#check();
     checkSql(sql, this.#core.limits);
+    const waiting = this.#core.waiting(options);
     const result = this.#start();
-    const sender = new ManySender(this.#core, this.#scope.current(), sql);
+    const sender = new ManySender(this.#core, this.#scope.current(), sql, waiting);
     try {
       if (isIterable(sets)) {
         for (const set of sets) if (sender.add(set)) await sender.send();
       } else if (isAsyncIterable(sets)) {
-        for await (const set of sets) if (sender.add(set)) await sender.send();
+        await unlessAborted(sender.sendAll(sets), waiting.signal);
       } else {
         throw new ProgrammingError(`Parameter sets are iterable, type '${typeName(sets)}' is not`);
       }
@@ -212,12 +227,13 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
     }
   }
 
-  async #runScript(sql: string): Promise<void> {
+  async #runScript(sql: string, options: unknown): Promise<void> {
     this.#check();
     checkSql(sql, this.#core.limits);
+    const { client } = this.#core;
+    const waiting = this.#core.waiting(options);
     this.#start();
-    const { client, waiting } = this.#core;
-    const send = () => client.call("executeScript", [sql]);
+    const send = (signal?: AbortSignal) => client.call("executeScript", [sql], undefined, signal);
     unwrap(await this.#scope.send(send, waiting), sql);
   }
 
@@ -235,7 +251,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
 
   #checkResult(): Result {
     const result = this.#check();
-    result.checkScope();
+    result.checkUse();
     return result;
   }
 
@@ -249,7 +265,9 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   /** The iterator's step. Rows that have come in are handed out without another async function. */
   #step(): Promise<IteratorResult<R, undefined>> {
     const result = this.#result;
-    if (result.ready === 0 || this.#closed || this.#core.closed) return this.#stepSlowly();
+    if (result.ready === 0 || this.#closed || this.#core.closed || result.aborted) {
+      return this.#stepSlowly();
+    }
     try {
       const value = this.#make(result.takeOne()!);
       result.fetchAhead(this.#iterChunkSize); // the next rows come in while these are used
@@ -281,8 +299,8 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
 
   static {
     step = (cursor) => cursor.#step();
-    fetchAtOnce = async (cursor, sql, parameters, rows) => {
-      await cursor.#run(sql, parameters, rows);
+    fetchAtOnce = async (cursor, sql, parameters, rows, options) => {
+      await cursor.#run(sql, parameters, rows, options);
       const result = cursor.#result;
       result.check();
       return cursor.#makeAll(result.take(Infinity));
@@ -323,16 +341,18 @@ class ManySender {
   readonly #core: Core;
   readonly #scope: Scope;
   readonly #sql: string;
+  readonly #waiting: Waiting;
   readonly #id: number;
   readonly #block = new Writer();
   #running: Promise<Executed | Failure> | null = null;
   #continued = false;
   #changed = 0;
 
-  constructor(core: Core, scope: Scope, sql: string) {
+  constructor(core: Core, scope: Scope, sql: string, waiting: Waiting) {
     this.#core = core;
     this.#scope = scope;
     this.#sql = sql;
+    this.#waiting = waiting;
     this.#id = core.nextResult();
   }
 
@@ -348,16 +368,22 @@ class ManySender {
     return this.#block.length >= BLOCK_BYTES;
   }
 
+  /** Adds and sends sets as they come. */
+  async sendAll(sets: AsyncIterable<unknown>): Promise<void> {
+    for await (const set of sets) if (this.add(set)) await this.send();
+  }
+
   /** Sends what there is, and waits for the block before it. */
   async send(): Promise<void> {
-    const { client, statements, waiting } = this.#core;
+    const { client, statements } = this.#core;
     const block = this.#block.bytes.slice(0, this.#block.length);
     const continued = this.#continued;
     const before = this.#running;
-    this.#running = this.#scope.send(() => {
+    this.#running = this.#scope.send((signal) => {
       const [known, text] = statements.get(this.#sql);
-      return client.call("executeMany", [this.#id, known.slot, text, block, continued]);
-    }, waiting);
+      const request = [this.#id, known.slot, text, block, continued] as const;
+      return client.call("executeMany", [...request], undefined, signal);
+    }, this.#waiting);
     this.#running.catch(() => {}); // it is awaited, but later
     this.#block.clear();
     this.#continued = true;

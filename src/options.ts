@@ -231,6 +231,23 @@ export function checkDatabase(database: unknown, uri: boolean): string {
   return `./${name}`;
 }
 
+/** Options of a single call; all may be left out. */
+export interface CallOptions {
+  /**
+   * Ends the call, which then rejects with the signal's reason: one that has not begun never runs,
+   * one that runs is interrupted, and nothing else is. Holds for the rows of a result as well.
+   */
+  signal?: AbortSignal | undefined;
+}
+
+const NO_OPTIONS: { signal: AbortSignal | undefined } = { signal: undefined };
+const CALL_CHECKS: Checks<typeof NO_OPTIONS> = { signal: [checkSignal, undefined] };
+
+/** Checks the options of a single call. */
+export function checkCallOptions(options: unknown): typeof NO_OPTIONS {
+  return options === undefined ? NO_OPTIONS : checkAgainst(CALL_CHECKS, options);
+}
+
 /** The options of a transaction with their defaults filled in. */
 export interface TransactionSettings {
   mode: NonNullable<IsolationLevel>;

@@ -6,16 +6,12 @@
 import type { Core } from "./core.ts";
 import { DataError, OperationalError, ProgrammingError, unwrap } from "./errors.ts";
 import type { ColumnDescription } from "./row.ts";
-import type { Scope } from "./scope.ts";
+import type { Scope, Waiting } from "./scope.ts";
 import type { Receive } from "./thread/client.ts";
-import type { ColumnList } from "./thread/protocol.ts";
+import { type ColumnList, Failure } from "./thread/protocol.ts";
 import { readBatch, Undecodable } from "./thread/rows.ts";
 import type { KnownStatement } from "./thread/slots.ts";
 import type { SqlValue } from "./values.ts";
-
-/** In place of a number of rows. */
-export const ALL = -1;
-export const ONE = -2;
 
 export class Result {
   /** Rows changed, or -1. */
@@ -30,6 +26,7 @@ export class Result {
   #scope: Scope;
   readonly #id: number;
   #sql = "";
+  #waiting: Waiting | undefined;
   #rows: SqlValue[][] = [];
   /** Index of the next row to hand out. */
   #next = 0;
@@ -45,9 +42,18 @@ export class Result {
     this.#id = core.nextResult();
   }
 
-  /** Throws when the transaction it belongs to has ended. */
-  checkScope(): void {
+  /** Throws when the transaction it belongs to has ended, or its signal has been aborted. */
+  checkUse(): void {
     if (!this.#scope.active) throw new ProgrammingError("Cannot operate on a closed cursor.");
+    if (!this.aborted) return;
+    this.close();
+    this.#rows = [];
+    throw this.#waiting!.signal!.reason;
+  }
+
+  /** Whether rows were left, or may have been, when its signal was aborted. */
+  get aborted(): boolean {
+    return this.#waiting?.signal?.aborted === true && (this.ready > 0 || this.pending);
   }
 
   /** Rows that have come in and not been handed out. */
@@ -60,23 +66,29 @@ export class Result {
     return !this.#ended;
   }
 
-  /** Whether rows may still come in. */
+  /** Whether rows may still come in, if nothing has gone wrong. */
   get pending(): boolean {
-    return !this.#ended || this.executing !== null;
+    return this.#failure === null && (!this.#ended || this.executing !== null);
   }
 
   /** Executes a statement and fetches rows: at least so many, or ALL, or just ONE. */
-  async execute(sql: string, parameters: Uint8Array, rows: number): Promise<void> {
-    const { client, statements, waiting } = this.#core;
+  async execute(
+    sql: string,
+    parameters: Uint8Array,
+    rows: number,
+    waiting: Waiting,
+  ): Promise<void> {
+    const { client, statements } = this.#core;
     this.#sql = sql;
+    this.#waiting = waiting;
     let known!: KnownStatement<readonly ColumnDescription[]>;
     this.#scope = this.#scope.current();
     // A text is told to the worker once, so it is looked up in the order of sending.
-    const executing = this.#scope.send(() => {
+    const executing = this.#scope.send((signal) => {
       const [statement, text] = statements.get(sql);
       known = statement;
       const request = [this.#id, statement.slot, text, parameters, rows] as const;
-      return client.call("execute", [...request], this.#receiver());
+      return client.call("execute", [...request], this.#receiver(), signal);
     }, waiting);
     this.executing = executing.catch(() => {});
     let reply;
@@ -166,14 +178,17 @@ export class Result {
 
   async #fetch(rows: number): Promise<void> {
     try {
-      const { client, waiting } = this.#core;
-      const fetch = () => client.call("fetch", [this.#id, rows], this.#receiver());
-      const reply = await this.#scope.send(fetch, waiting);
-      if (unwrap(reply, this.#sql)) this.#ended = true;
-      else if (this.#failure) this.close();
+      const { client } = this.#core;
+      const fetch = (signal?: AbortSignal) =>
+        client.call("fetch", [this.#id, rows], this.#receiver(), signal);
+      const reply = await this.#scope.send(fetch, this.#waiting!);
+      if (reply === true || reply instanceof Failure) this.#ended = true;
+      unwrap(reply, this.#sql);
+      if (this.#failure) this.close();
     } catch (error) {
-      this.#ended = true;
       this.#failure ??= { error };
+      // One before it was sent, to get its turn in time, leaves the rows for another try.
+      if (this.#waiting!.signal?.aborted) this.close();
     } finally {
       this.#filling = null;
     }

@@ -13,7 +13,7 @@
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { SQLITE_BUSY } from "../ffi/result_codes.ts";
-import { ProgrammingError, toError } from "./errors.ts";
+import { toError } from "./errors.ts";
 import { Failure } from "./thread/protocol.ts";
 
 /** How to wait in line. */
@@ -37,6 +37,13 @@ export function within<T>(scope: Scope, work: () => T): T {
   return contexts.run({ scope, outer: contexts.getStore() }, work);
 }
 
+function either(
+  one: AbortSignal | undefined,
+  other: AbortSignal | undefined,
+): AbortSignal | undefined {
+  return one && other ? AbortSignal.any([one, other]) : one ?? other;
+}
+
 /** Somebody in line. */
 interface Waiter {
   /** The scope that is to be opened; null for a statement, which just passes. */
@@ -49,16 +56,29 @@ export class Scope {
   /** What to call it in a message: "a transaction (IMMEDIATE)". */
   readonly name: string;
   readonly #parent: Scope | null;
+  /** What ends all that is called in it. */
+  readonly signal: AbortSignal | undefined;
   /** Whether a transaction is open that is no scope: one that a statement has begun. */
   readonly #occupied: () => boolean;
-  #ended: string | null = null;
+  /** Makes the error that calls fail with once it has ended. */
+  #ended: (() => unknown) | null = null;
+  /** It was ended by its signal, so what still runs in its context must not run outside of it. */
+  #aborted = false;
+  /** That has happened to one inside of it. */
+  #hadAborted = false;
   #inner: Scope | null = null;
   #innerSince = 0;
   #line: Waiter[] = [];
 
-  constructor(name: string, parent: Scope | null, occupied: () => boolean = () => false) {
+  constructor(
+    name: string,
+    parent: Scope | null,
+    signal?: AbortSignal,
+    occupied: () => boolean = () => false,
+  ) {
     this.name = name;
     this.#parent = parent;
+    this.signal = either(signal, parent?.signal);
     this.#occupied = occupied;
   }
 
@@ -69,39 +89,60 @@ export class Scope {
 
   /** Throws when it has ended. */
   check(): void {
-    if (this.#ended !== null) throw new ProgrammingError(this.#ended);
+    if (this.#ended !== null) throw this.#ended();
   }
 
-  /** The scope a call of this one belongs to: itself, or the one inside that the caller runs in. */
+  /**
+   * The scope a call of this one belongs to: itself, or the one inside that the caller runs in.
+   * Throws when that has been aborted.
+   */
   current(): Scope {
-    if (this.#inner === null) return this;
+    if (this.#inner === null && !this.#hadAborted) return this;
     for (let context = contexts.getStore(); context; context = context.outer) {
-      if (context.scope.active && context.scope.#isWithin(this)) return context.scope;
+      const { scope } = context;
+      if (!scope.#isWithin(this)) continue;
+      if (scope.#aborted) scope.check();
+      if (scope.active) return scope;
     }
     return this;
   }
 
   /** Sends a statement when its turn has come, which is at once unless an inner scope is open. */
-  send<T>(send: () => Promise<T>, waiting: Waiting): Promise<T> {
+  send<T>(send: (signal?: AbortSignal) => Promise<T>, waiting: Waiting): Promise<T> {
     const scope = this.current();
     scope.check();
-    if (scope.#inner === null && (scope.#line.length === 0 || scope.#occupied())) return send();
-    return scope.#wait(null, send, waiting);
+    const signal = either(waiting.signal, scope.signal);
+    signal?.throwIfAborted();
+    if (scope.#inner === null && (scope.#line.length === 0 || scope.#occupied())) {
+      return send(signal);
+    }
+    return scope.#wait(null, () => send(signal), { timeout: waiting.timeout, signal });
   }
 
   /** Opens a scope inside when its turn has come, which then keeps all else waiting. */
-  async open(inner: Scope, waiting: Waiting, first = false): Promise<void> {
+  async open(inner: Scope, timeout: number, first = false): Promise<void> {
     this.check();
+    inner.signal?.throwIfAborted();
     if (this.#inner === null && this.#line.length === 0 && !this.#occupied()) this.#hold(inner);
-    else await this.#wait(inner, () => Promise.resolve(), waiting, first);
+    else {
+      const waiting = { timeout, signal: inner.signal };
+      await this.#wait(inner, () => Promise.resolve(), waiting, first);
+    }
   }
 
-  /** From now on everything that is called on it fails. Outside, all still wait. */
-  seal(why: string): void {
+  /**
+   * From now on everything that is called on it fails with what `why` makes, and, when `aborted`,
+   * so does everything that is called in its context. Outside, all still wait.
+   */
+  seal(why: () => unknown, aborted = false): void {
     if (this.#ended !== null) return;
     this.#ended = why;
-    this.#inner?.seal(why);
-    for (const waiter of this.#line.splice(0)) waiter.fail(new ProgrammingError(why));
+    this.#aborted = aborted;
+    if (aborted) {
+      for (let scope = this.#parent; scope; scope = scope.#parent) scope.#hadAborted = true;
+    }
+    this.#inner?.seal(why, aborted);
+    for (const waiter of this.#line.splice(0)) waiter.fail(why());
   }
 
   /** Lets in who waits outside. */
@@ -116,8 +157,8 @@ export class Scope {
    * For a connection that closes: ends what is open inside, which `undo` has to roll back before
    * those in line are let through. Only statements are, no further transactions.
    */
-  close(why: string, undo: () => void): void {
-    for (const waiter of this.#line) if (waiter.inner) waiter.fail(new ProgrammingError(why));
+  close(why: () => unknown, undo: () => void): void {
+    for (const waiter of this.#line) if (waiter.inner) waiter.fail(why());
     this.#line = this.#line.filter(({ inner }) => inner === null);
     const inner = this.#inner;
     if (inner === null) return;
@@ -153,7 +194,6 @@ export class Scope {
     { timeout, signal }: Waiting,
     first = false,
   ): Promise<T> {
-    signal?.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const leave = () => {
       clearTimeout(timer);

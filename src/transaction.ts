@@ -5,11 +5,12 @@
  */
 import type { Connection } from "./connection.ts";
 import type { Core } from "./core.ts";
+import { unlessAborted } from "./abort.ts";
 import { ProgrammingError, SqliteError, unwrap } from "./errors.ts";
 import { Executor } from "./executor.ts";
 import { checkTransactionOptions, type TransactionSettings } from "./options.ts";
 import { asRequest, type Request } from "./request.ts";
-import { Scope, type Waiting, within } from "./scope.ts";
+import { Scope, within } from "./scope.ts";
 import type { Failure } from "./thread/protocol.ts";
 import { quoteName } from "./thread/sql.ts";
 import type { SqlValue } from "./values.ts";
@@ -38,7 +39,7 @@ export interface TransactionOptions {
   nested?: "savepoint" | "join" | "error" | undefined;
   /** Milliseconds to wait for the connection and for SQLite's lock. Default: the connection's. */
   timeout?: number | undefined;
-  /** Ends the waiting; and rolls back instead of committing. */
+  /** Ends the waiting and what runs, and rolls back at once instead of committing. */
   signal?: AbortSignal | undefined;
   /**
    * How often to run the whole function again when it fails since the database is busy. Default 0.
@@ -74,36 +75,46 @@ async function open<R>(
   core.check();
   const parent = on.current();
   parent.check();
-  const waiting = { timeout: settings.timeout ?? core.settings.timeout, signal: settings.signal };
-  if (parent !== core.scope) return await nest<R>(connection, core, parent, settings, waiting);
+  const { mode, signal, timeout = core.settings.timeout } = settings;
+  if (parent !== core.scope) return await nest<R>(connection, core, parent, settings, timeout);
   if (core.settings.autocommit === false) {
     throw new ProgrammingError("With autocommit false a transaction is always open");
   }
-  const scope = new Scope(`a transaction (${settings.mode})`, parent);
+  const scope = new Scope(`a transaction (${mode})`, parent, signal);
+  // All waiting together takes no longer than that.
+  const deadline = performance.now() + timeout;
+  const left = () => Math.max(0, Math.ceil(deadline - performance.now()));
   for (let again = false;; again = true) {
-    await parent.open(scope, waiting, again);
-    const begun = await core.client.call("begin", [settings.mode, settings.timeout ?? -1]);
+    await parent.open(scope, left(), again);
+    const begun = await core.client.call("begin", [mode, left()], undefined, scope.signal);
     // Not begun: a statement sent before has opened a transaction of its own, so it is still on.
     if (begun !== true) scope.leave();
-    if (unwrap(begun)) return new Transaction<R>(connection, core, scope, null);
+    if (unwrap(begun)) return opened(new Transaction<R>(connection, core, scope, null));
   }
+}
+
+/** The transaction, unless it has been aborted just when it was opened. */
+function opened<R>(transaction: Transaction<R>): Transaction<R> {
+  transaction[CHECK]();
+  return transaction;
 }
 
 async function nest<R>(
   connection: Connection<R>,
   core: Core,
   parent: Scope,
-  { nested }: TransactionSettings,
-  waiting: Waiting,
+  { nested, signal }: TransactionSettings,
+  timeout: number,
 ): Promise<Transaction<R>> {
   if (nested === "error") throw new ProgrammingError("A transaction is already active");
   const name = core.nextSavepoint();
-  const scope = new Scope("a nested transaction", parent);
-  await parent.open(scope, waiting);
-  const reply = await core.client.call("control", [`SAVEPOINT ${quoteName(name)}`]);
+  const scope = new Scope("a nested transaction", parent, signal);
+  await parent.open(scope, timeout);
+  const sql = `SAVEPOINT ${quoteName(name)}`;
+  const reply = await core.client.call("control", [sql], undefined, scope.signal);
   if (reply !== null) scope.leave();
   unwrap(reply);
-  return new Transaction<R>(connection, core, scope, name);
+  return opened(new Transaction<R>(connection, core, scope, name));
 }
 
 /** Runs a function within a transaction: commits when it fulfils, rolls back when it throws. */
@@ -120,11 +131,11 @@ async function runTransaction<R, T>(
   for (let tries = 0;; tries++) {
     try {
       const transaction = await open(connection, core, on, settings);
-      return await transaction[RUN](work, settings.signal);
+      return await transaction[RUN](work);
     } catch (error) {
       if (outer || tries >= settings.retries || !isBusy(error)) throw error;
       // Random, so that those that met do not meet again.
-      await delay(Math.random() * Math.min(5 * 2 ** tries, 250));
+      await unlessAborted(delay(Math.random() * Math.min(5 * 2 ** tries, 250)), settings.signal);
     }
   }
 }
@@ -138,6 +149,7 @@ function delay(milliseconds: number): Promise<void> {
 }
 
 const RUN = Symbol("run");
+const CHECK = Symbol("check");
 
 /**
  * An open transaction. While it is, statements of other tasks on the connection wait. Disposing of
@@ -161,6 +173,8 @@ export class Transaction<R = SqlValue[]> extends Executor<R> implements AsyncDis
     this.#scope = scope;
     this.#savepoint = savepoint;
     transactions.set(scope, this as unknown as Transaction<never>);
+    scope.signal?.addEventListener("abort", this.#abort);
+    if (scope.signal?.aborted) this.#abort();
   }
 
   protected override get owner(): Connection<R> {
@@ -227,13 +241,10 @@ export class Transaction<R = SqlValue[]> extends Executor<R> implements AsyncDis
   }
 
   /** Runs the function of `transaction(work)`. */
-  async [RUN]<T>(
-    work: (transaction: Transaction<R>) => T | Promise<T>,
-    signal: AbortSignal | undefined,
-  ): Promise<T> {
+  async [RUN]<T>(work: (transaction: Transaction<R>) => T | Promise<T>): Promise<T> {
+    const { signal } = this.#scope;
     try {
-      const value = await within(this.#scope, () => work(this));
-      signal?.throwIfAborted();
+      const value = await unlessAborted(within(this.#scope, () => work(this)), signal);
       if (this.active) await this.commit();
       else if (!this.#settled) this.#scope.check(); // closed in the middle
       return value;
@@ -244,15 +255,30 @@ export class Transaction<R = SqlValue[]> extends Executor<R> implements AsyncDis
     }
   }
 
+  /** Throws when it has ended. */
+  [CHECK](): void {
+    this.#scope.check();
+  }
+
   async #setSavepoint(name: string): Promise<Savepoint> {
     await this.#control(`SAVEPOINT ${quoteSavepoint(name)}`);
     return new Savepoint(name, (sql) => this.#control(sql));
   }
 
   async #control(sql: string): Promise<void> {
-    const send = () => this.#core.client.call("control", [sql]);
-    unwrap(await this.#scope.send(send, { timeout: this.#core.settings.timeout }), sql);
+    const { client } = this.#core;
+    const send = (signal?: AbortSignal) => client.call("control", [sql], undefined, signal);
+    unwrap(await this.#scope.send(send, this.#core.waiting()), sql);
   }
+
+  /** Rolls back at once, whatever `work` still does: the connection is free for others. */
+  readonly #abort = (): void => {
+    if (!this.active) return;
+    const { signal } = this.#scope;
+    this.#scope.seal(() => signal!.reason, true);
+    this.#finish(false);
+    this.#scope.leave();
+  };
 
   /** From here on nothing more runs in it. */
   #seal(): void {
@@ -262,15 +288,19 @@ export class Transaction<R = SqlValue[]> extends Executor<R> implements AsyncDis
       throw new ProgrammingError("A transaction can't be ended from within one nested in it.");
     }
     this.#settled = true;
-    this.#scope.seal(ENDED);
+    this.#scope.signal?.removeEventListener("abort", this.#abort);
+    this.#scope.seal(() => new ProgrammingError(ENDED));
   }
 
   #finish(commit: boolean): Promise<null | Failure> {
     const { client } = this.#core;
-    if (this.#savepoint === null) return client.call("end", [commit ? "COMMIT" : "ROLLBACK"]);
+    const signal = commit ? this.#scope.signal : undefined;
+    if (this.#savepoint === null) {
+      return client.call("end", [commit ? "COMMIT" : "ROLLBACK"], undefined, signal);
+    }
     const name = quoteName(this.#savepoint);
     const undo = commit ? "" : `ROLLBACK TO ${name}; `;
-    return client.call("control", [`${undo}RELEASE ${name}`]);
+    return client.call("control", [`${undo}RELEASE ${name}`], undefined, signal);
   }
 }
 

@@ -231,11 +231,12 @@ test("an interrupt reaches the call that runs, and nothing when none runs", () =
   const seen = worker.interrupts();
   main.interrupt(act);
   assert.equal(worker.interrupts(), seen);
-  worker.enter();
-  assert.equal(worker.pause(seen, 1), true);
+  worker.enter(1);
+  const interrupted = () => worker.interrupts() !== seen;
+  assert.equal(worker.pause(1, interrupted), true);
   main.interrupt(act);
   assert.equal(worker.interrupts(), seen + 1);
-  assert.equal(worker.pause(seen, 10_000), false);
+  assert.equal(worker.pause(10_000, interrupted), false);
   worker.leave();
   main.interrupt(act);
   assert.equal(worker.interrupts(), seen + 1);
@@ -245,7 +246,7 @@ test("an interrupt reaches the call that runs, and nothing when none runs", () =
 test("an interrupt whose action throws leaves the worker free", () => {
   const main = new Channel();
   const worker = new Channel(main.memory);
-  worker.enter();
+  worker.enter(1);
   assert.throws(() =>
     main.interrupt(() => {
       throw new Error("mine");
@@ -257,7 +258,7 @@ test("a handle that the worker has given up is not interrupted", () => {
   const main = new Channel();
   const worker = new Channel(main.memory);
   let acted = 0;
-  worker.enter();
+  worker.enter(1);
   assert.equal(main.handleGone, false);
   worker.giveUpHandle();
   assert.equal(main.handleGone, true);

@@ -27,7 +27,16 @@ const GUARD = 8 * LINE;
 const RUNNING = 9 * LINE;
 const HANDLE_GONE = 10 * LINE;
 const ABANDONED = 11 * LINE;
-const CONTROL_WORDS = 12 * LINE;
+const STARTED = 12 * LINE;
+const SIGNALS = 13 * LINE;
+const CANCELLED = 14 * LINE;
+
+/**
+ * So many calls in a row can be told apart in the bits that say which are cancelled. It is more
+ * than replies fit into their pipe, so the worker can't be that far ahead of what main has read.
+ */
+export const CANCELLABLE_CALLS = 1 << 16;
+const CONTROL_WORDS = CANCELLED + CANCELLABLE_CALLS / 32;
 
 /** Below this many bytes a loop is faster than making the views for a block copy. */
 const SHORT = 64;
@@ -210,24 +219,46 @@ export class Channel {
   }
 
   /**
-   * On main: ends the worker's `pause` and does what else interrupts, if a call runs. The worker
-   * does not leave that call meanwhile, so what was meant for it can't hit the next one, nor a
-   * handle that has been closed.
+   * On main: ends the worker's `pause` and does what else interrupts, if a call runs, or just if
+   * that call does. The worker does not leave that call meanwhile, so what was meant for it can't
+   * hit the next one, nor a handle that has been closed.
    */
-  interrupt(action: () => void): void {
+  interrupt(action: () => void, call?: number): void {
     Atomics.store(this.#words, GUARD, 1);
     try {
       if (Atomics.load(this.#words, RUNNING) === 0) return;
+      if (call !== undefined && Atomics.load(this.#words, STARTED) !== (call | 0)) return;
       Atomics.add(this.#words, INTERRUPTS, 1);
-      Atomics.notify(this.#words, INTERRUPTS);
+      this.#signal();
       action();
     } finally {
       Atomics.store(this.#words, GUARD, 0);
     }
   }
 
-  /** In the worker: a call runs from here on. False when it may not. */
-  enter(): boolean {
+  /**
+   * On main: says that a call is cancelled. Returns whether it has begun, or is over; if not, the
+   * worker is going to see this before it begins it.
+   */
+  cancel(call: number): boolean {
+    Atomics.or(this.#words, CANCELLED + wordOf(call), 1 << call);
+    this.#signal();
+    return ((call - Atomics.load(this.#words, STARTED)) | 0) <= 0;
+  }
+
+  /** On main: the call is over, and its bit free for another. */
+  uncancel(call: number): void {
+    Atomics.and(this.#words, CANCELLED + wordOf(call), ~(1 << call));
+  }
+
+  /** In the worker: whether the call is cancelled. */
+  cancelled(call: number): boolean {
+    return (Atomics.load(this.#words, CANCELLED + wordOf(call)) & (1 << call)) !== 0;
+  }
+
+  /** In the worker: this call runs from here on. False when none may. */
+  enter(call: number): boolean {
+    Atomics.store(this.#words, STARTED, call);
     Atomics.store(this.#words, RUNNING, 1);
     return Atomics.load(this.#words, ABANDONED) === 0;
   }
@@ -238,9 +269,21 @@ export class Channel {
     while (Atomics.load(this.#words, GUARD) === 1); // some microseconds
   }
 
-  /** Blocks for some milliseconds. Returns false when interrupted since the count was `seen`. */
-  pause(seen: number, milliseconds: number): boolean {
-    return Atomics.wait(this.#words, INTERRUPTS, seen, milliseconds) === "timed-out";
+  /** In the worker: blocks for some milliseconds. Returns false as soon as `stop()` holds. */
+  pause(milliseconds: number, stop: () => boolean): boolean {
+    const until = performance.now() + milliseconds;
+    for (;;) {
+      const seen = Atomics.load(this.#words, SIGNALS);
+      if (stop()) return false;
+      const left = until - performance.now();
+      if (left <= 0) return true;
+      Atomics.wait(this.#words, SIGNALS, seen, left);
+    }
+  }
+
+  #signal(): void {
+    Atomics.add(this.#words, SIGNALS, 1);
+    Atomics.notify(this.#words, SIGNALS);
   }
 
   /**
@@ -257,6 +300,11 @@ export class Channel {
     return Atomics.load(this.#words, HANDLE_GONE) !== 0;
   }
 
+  /** In the worker, before it opens a handle. */
+  takeHandle(): void {
+    Atomics.store(this.#words, HANDLE_GONE, 0);
+  }
+
   /** In the worker, before it closes the handle. */
   giveUpHandle(): void {
     this.leave();
@@ -268,10 +316,15 @@ export class Channel {
     return Atomics.load(this.#words, EXIT) !== 0;
   }
 
-  /** Asks for that and blocks until the worker has done so, at most some milliseconds. */
-  exit(milliseconds: number, interrupt: () => void): void {
+  /** Asks for that; the thread then ends by itself. */
+  end(): void {
     Atomics.store(this.#words, EXIT, 1);
     this.workerBell.ring();
+  }
+
+  /** Asks for that and blocks until the worker has done so, at most some milliseconds. */
+  exit(milliseconds: number, interrupt: () => void): void {
+    this.end();
     for (let left = milliseconds; left > 0; left -= EXIT_STEP) {
       interrupt(); // each time: a statement may have begun just after the one before
       if (Atomics.wait(this.#words, EXIT, 1, EXIT_STEP) !== "timed-out") return;
@@ -283,4 +336,9 @@ export class Channel {
     Atomics.store(this.#words, EXIT, 2);
     Atomics.notify(this.#words, EXIT);
   }
+}
+
+/** Which of the words of bits has a call's; its place there is what a shift makes of the call. */
+function wordOf(call: number): number {
+  return (call & (CANCELLABLE_CALLS - 1)) >>> 5;
 }

@@ -42,7 +42,13 @@ export interface Operations {
     isolationLevel: IsolationLevel,
     autocommit: Autocommit,
     library: string,
-  ): readonly [handle: bigint | number, lengthLimit: number, sqlLengthLimit: number];
+  ): readonly [
+    handle: bigint | number,
+    lengthLimit: number,
+    sqlLengthLimit: number,
+    /** Whether the worker can look during a call whether that has been cancelled. */
+    looks: boolean,
+  ];
   /** `rows`: how many to send at least if there are as many; -1 is all, -2 is just one. */
   execute(
     result: number,
@@ -102,6 +108,13 @@ export const OPERATIONS = [
   "close",
 ] as const satisfies readonly Operation[];
 
+/** Added to an operation's number: the call may be cancelled. */
+export const CANCELLABLE = 0x80;
+
+/** In place of a number of rows: all of them; just one, and the rest is not wanted. */
+export const ALL = -1;
+export const ONE = -2;
+
 /** What a reply frame is: rows with more to come, the end, or a failure. */
 export const PART = 0;
 export const DONE = 1;
@@ -114,7 +127,8 @@ export type FailureKind =
   | "DataError"
   | "InterfaceError"
   | "OperationalError"
-  | "InternalError";
+  | "InternalError"
+  | "Cancelled";
 
 /** A failure, as data. */
 export class Failure {
@@ -124,11 +138,14 @@ export class Failure {
   readonly errno: number;
   /** Byte offset in the SQL, or -1. */
   readonly offset: number;
-  constructor(kind: FailureKind, message: string, errno = -1, offset = -1) {
+  /** What lies behind it; does not cross the thread. When cancelled, the signal's reason. */
+  readonly cause: unknown;
+  constructor(kind: FailureKind, message: string, errno = -1, offset = -1, cause?: unknown) {
     this.kind = kind;
     this.message = message;
     this.errno = errno;
     this.offset = offset;
+    this.cause = cause;
   }
 }
 

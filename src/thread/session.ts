@@ -12,10 +12,12 @@ import { bindParameters } from "./bind.ts";
 import { Reader } from "./codec.ts";
 import type { Channel } from "./pipe.ts";
 import {
+  ALL,
   type Autocommit,
   type Executed,
   Failure,
   type IsolationLevel,
+  ONE,
   type Operations,
 } from "./protocol.ts";
 import type { BatchWriter } from "./rows.ts";
@@ -25,13 +27,12 @@ import { type Prepared, type Run, Slots } from "./statements.ts";
 const BATCH_BYTES = 1 << 16;
 /** A batch that has the rows asked for is filled further for this many milliseconds. */
 const BATCH_TIME = 2;
-/** In place of a number of rows. */
-const ALL = -1;
-const ONE = -2;
 /** Values larger than this are not kept bound once their statement has run. */
 const LARGE_PARAMETERS = 1 << 16;
 /** Milliseconds between tries for a lock, as in SQLite's own busy handler. */
 const DELAYS = [1, 2, 5, 10, 15, 20, 25, 25, 25, 50, 50, 100];
+/** How many instructions of SQLite's are run before each look whether the call is cancelled: 50 us. */
+const LOOK_EVERY = 4000;
 
 /** Where rows go: batches of the reply that is being made. */
 export interface Rows {
@@ -63,25 +64,31 @@ export class Session implements Omit<Operations, "open"> {
   #timeout: number;
   /** The transaction that `begin` began, if it is still on, or that SQLite has rolled back. */
   #transaction: "none" | "open" | "lost" = "none";
-  #interruptsSeen = 0;
+  #interruptsSeen: number;
+  /** The call that runs, if it may be cancelled. */
+  #call: number | null = null;
   /** What a setter failed with: nobody waits for a setter, so the next call says it. */
   #owed: unknown;
 
   constructor(channel: Channel, rows: Rows, ...request: Parameters<Operations["open"]>) {
     const [filename, flags, trustedSchema, timeout, isolationLevel, autocommit, path] = request;
+    channel.takeHandle();
     this.database = Database.open(load(path), filename, flags, trustedSchema);
-    this.opened = [
-      this.database.handle,
-      this.database.limit(SQLITE_LIMIT_LENGTH, -1),
-      this.database.limit(SQLITE_LIMIT_SQL_LENGTH, -1),
-    ];
     this.#channel = channel;
+    this.#interruptsSeen = channel.interrupts();
     this.#rows = rows;
     this.#slots = new Slots(this.database);
     this.#isolationLevel = isolationLevel;
     this.#autocommit = autocommit;
     this.#timeout = timeout;
-    this.database.setBusyHandler(this.#waiter(), timeout);
+    const looks = this.database.setHandlers(this.#waiter(), () => this.#cancelled());
+    if (!looks) this.database.setBusyTimeout(timeout);
+    this.opened = [
+      this.database.handle,
+      this.database.limit(SQLITE_LIMIT_LENGTH, -1),
+      this.database.limit(SQLITE_LIMIT_SQL_LENGTH, -1),
+      looks,
+    ];
     try {
       if (autocommit === false) this.#run("BEGIN");
     } catch (error) {
@@ -90,30 +97,46 @@ export class Session implements Omit<Operations, "open"> {
     }
   }
 
-  /** Before each request: from here on an interrupt is meant for it. */
-  start(): void {
+  /** Before each request: from here on an interrupt is meant for it, or that call's cancellation. */
+  start(call: number | null): void {
     const interrupts = this.#channel.interrupts();
     if (interrupts !== this.#interruptsSeen) this.#interruptRuns();
     this.#interruptsSeen = interrupts;
+    if ((call === null) !== (this.#call === null)) {
+      this.database.progressHandler(call === null ? 0 : LOOK_EVERY);
+    }
+    this.#call = call;
   }
 
-  /** Throws what a setter failed with, or that the transaction is gone that this counts on. */
-  #pay(): void {
+  /**
+   * Before anything is done for a call: throws when it has been cancelled, what a setter failed
+   * with, or that the transaction is gone that it counts on.
+   */
+  #admit(): void {
+    if (this.#cancelled()) throw cancellation();
     const owed = this.#owed;
     this.#owed = undefined;
     if (owed !== undefined) throw owed;
     if (this.#transaction === "lost") throw lost();
   }
 
+  #cancelled(): boolean {
+    return this.#call !== null && this.#channel.cancelled(this.#call);
+  }
+
+  #interrupted(): boolean {
+    return this.#channel.interrupts() !== this.#interruptsSeen;
+  }
+
   /** What a handler's throw says to the other half. */
   explain(error: unknown): unknown {
     if (this.#transaction === "open" && this.database.autocommit()) this.#transaction = "lost";
+    if (!(error instanceof SqliteFailure)) return error;
+    const code = error.errno & 0xff;
+    if (code !== SQLITE_BUSY && code !== SQLITE_INTERRUPT) return error;
+    if (this.#cancelled()) return cancellation();
     // The busy handler gave up since it was interrupted, but SQLite can only say that it is busy.
-    const interrupted = this.#channel.interrupts() !== this.#interruptsSeen;
-    if (interrupted && error instanceof SqliteFailure && (error.errno & 0xff) === SQLITE_BUSY) {
-      return interruption();
-    }
-    return error;
+    return code === SQLITE_BUSY && this.#interrupted() ? interruption() : error;
   }
 
   execute(
@@ -124,7 +147,7 @@ export class Session implements Omit<Operations, "open"> {
     rows: number,
   ): Executed {
     this.#slots.learn(slot, sql);
-    this.#pay();
+    this.#admit();
     const prepared = this.#slots.prepare(slot, sql);
     const { statement } = prepared;
     if (statement === null) return NO_RESULT;
@@ -163,7 +186,7 @@ export class Session implements Omit<Operations, "open"> {
     if (!continued) this.#failed.delete(result);
     else if (this.#failed.has(result)) return NO_RESULT;
     try {
-      this.#pay();
+      this.#admit();
       const changed = this.#executeSets(this.#slots.prepare(slot, sql), sets, continued);
       return [true, changed, null, null];
     } catch (error) {
@@ -198,7 +221,7 @@ export class Session implements Omit<Operations, "open"> {
   }
 
   executeScript(sql: string): null {
-    this.#pay();
+    this.#admit();
     const commits = this.#autocommit === "legacy" && this.#transaction === "none";
     if (commits && !this.database.autocommit()) this.#run("COMMIT");
     this.#run(sql);
@@ -206,10 +229,10 @@ export class Session implements Omit<Operations, "open"> {
   }
 
   fetch(result: number, rows: number): boolean {
-    this.#pay();
     const run = this.#runs.get(result);
     if (!run) return true;
     try {
+      this.#admit();
       if (run.failure) throw run.failure;
       const ended = this.#step(run, rows, false);
       if (ended) this.reset(result);
@@ -231,30 +254,25 @@ export class Session implements Omit<Operations, "open"> {
   }
 
   commit(): null {
-    this.#pay();
+    this.#admit();
     return this.#end("COMMIT");
   }
 
   rollback(): null {
-    this.#pay();
+    this.#admit();
     return this.#end("ROLLBACK");
   }
 
   begin(mode: string, timeout: number): boolean {
-    this.#pay();
+    this.#admit();
     if (!this.database.autocommit()) return false;
-    const usual = this.#timeout;
-    if (timeout >= 0) this.#timeout = timeout;
-    try {
-      this.#run(`BEGIN ${mode}`);
-    } finally {
-      this.#timeout = usual;
-    }
+    this.#withTimeout(timeout, () => this.#run(`BEGIN ${mode}`));
     this.#transaction = "open";
     return true;
   }
 
   end(command: "COMMIT" | "ROLLBACK"): null {
+    if (this.#cancelled()) throw cancellation();
     const was = this.#transaction;
     // Results that were opened in it end with it.
     for (const [result, run] of this.#runs) if (run.inTransaction) this.reset(result);
@@ -265,7 +283,7 @@ export class Session implements Omit<Operations, "open"> {
   }
 
   control(sql: string): null {
-    this.#pay();
+    this.#admit();
     this.#run(sql);
     return null;
   }
@@ -333,6 +351,7 @@ export class Session implements Omit<Operations, "open"> {
   #run(sql: string): void {
     const bytes = encoder.encode(sql);
     for (let at = 0; at < bytes.length;) {
+      if (this.#cancelled()) throw cancellation();
       const [statement, end] = this.database.prepare(bytes, at, false);
       at = end;
       if (statement === null) continue;
@@ -426,15 +445,36 @@ export class Session implements Omit<Operations, "open"> {
   /** SQLite's busy handler: waits as SQLite's own would, but ends at once when interrupted. */
   #waiter(): (tries: number) => boolean {
     let since = 0;
+    const stop = () => this.#interrupted() || this.#cancelled();
     return (tries) => {
       const now = performance.now();
       if (tries === 0) since = now;
       const left = since + this.#timeout - now;
       if (left <= 0) return false;
       const delay = DELAYS[Math.min(tries, DELAYS.length - 1)]!;
-      return this.#channel.pause(this.#interruptsSeen, Math.min(delay, left));
+      return this.#channel.pause(Math.min(delay, left), stop);
     };
   }
+
+  /** Waits for other connections for that time, in milliseconds, during `work`. */
+  #withTimeout(timeout: number, work: () => void): void {
+    const usual = this.#timeout;
+    this.#setTimeout(timeout);
+    try {
+      work();
+    } finally {
+      this.#setTimeout(usual);
+    }
+  }
+
+  #setTimeout(timeout: number): void {
+    this.#timeout = timeout;
+    if (!this.opened[3]) this.database.setBusyTimeout(timeout);
+  }
+}
+
+function cancellation(): Failure {
+  return new Failure("Cancelled", "");
 }
 
 function interruption(): SqliteFailure {

@@ -1,5 +1,5 @@
 /**
- * The worker half of a connection: takes requests off one pipe and puts replies on the other.
+ * A thread, from within: takes requests off one pipe and puts replies on the other.
  *
  * Every way out of a handler is a reply: what it throws goes back as a failure. So when this
  * thread ends without having been asked to, it is a real crash, and the other half cleans up.
@@ -11,6 +11,7 @@ import { SqliteFailure } from "../../ffi/sqlite.ts";
 import { Inbox, type Plain, Writer } from "./codec.ts";
 import { Channel } from "./pipe.ts";
 import {
+  CANCELLABLE,
   DONE,
   FAILED,
   Failure,
@@ -106,7 +107,7 @@ class Worker {
     this.#outbox = new Outbox(channel);
   }
 
-  /** Serves until the connection is closed. */
+  /** Serves one connection after the other. */
   serve(): void {
     do {
       while (!this.#inbox.next(this.#channel.requests)) {
@@ -116,24 +117,26 @@ class Worker {
     } while (this.#handle());
   }
 
-  /** Handles one request. False after the last. */
+  /** Handles one request. False when the other half has given this one up. */
   #handle(): boolean {
     const inbox = this.#inbox;
     const outbox = this.#outbox;
-    outbox.start(inbox.u32());
-    const operation = OPERATIONS[inbox.u8()]!;
+    const call = inbox.u32();
+    const code = inbox.u8();
+    const operation = OPERATIONS[code & ~CANCELLABLE]!;
     const session = this.#session;
-    if (!this.#channel.enter()) return false;
+    outbox.start(call);
+    if (!this.#channel.enter(call)) return false;
     try {
-      session?.start();
+      session?.start(code & CANCELLABLE ? call : null);
+      if (operation === "open" && this.#channel.cancelled(call)) throw new Failure("Cancelled", "");
       outbox.done(this.#perform(operation, inbox.value() as Plain[]));
     } catch (error) {
       outbox.failed(toFailure(session?.explain(error) ?? error));
-      return operation !== "open";
     } finally {
       this.#channel.leave();
     }
-    return operation !== "close";
+    return true;
   }
 
   #perform(operation: Operation, request: Plain[]): Plain {
@@ -142,7 +145,8 @@ class Worker {
       this.#session = this.#outbox.session = session;
       return session.opened;
     }
-    const session = this.#session!;
+    const session = this.#session;
+    if (session === undefined) return null; // the closing of what could not be opened
     if (operation === "close") this.#session = this.#outbox.session = undefined;
     // The table's types tie the two together on each side; here only bytes say so.
     return (session[operation] as (...request: Plain[]) => Plain).apply(session, request);
@@ -161,7 +165,7 @@ class Worker {
     if (performance.now() - asleep < SHORT_SLEEP) this.#spin = SPIN_MOST;
   }
 
-  /** The process ends. */
+  /** The process ends, or no connection needs the thread. */
   #exit(): void {
     this.#session?.close();
     this.#channel.exited();
