@@ -41,6 +41,7 @@ export type {
   RowFactoryOption,
   TextFactory,
 } from "./src/options.ts";
+export { createPool, Pool, type PoolOptions, type PoolStats } from "./src/pool.ts";
 export { Request } from "./src/request.ts";
 export {
   type ColumnDescription,

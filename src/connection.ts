@@ -7,7 +7,7 @@ import process from "node:process";
 import { type Library, LibraryError, load } from "../ffi/libsqlite3.ts";
 import { RemoteDatabase } from "../ffi/remote.ts";
 import { Core } from "./core.ts";
-import { InterfaceError, ProgrammingError, unwrap } from "./errors.ts";
+import { InterfaceError, unwrap } from "./errors.ts";
 import { Executor } from "./executor.ts";
 import {
   type Autocommit,
@@ -106,6 +106,9 @@ function loadLibrary(path: string | null): Library {
     throw error instanceof LibraryError ? new InterfaceError(error.message) : error;
   }
 }
+
+/** The core of a connection, for what else works on it. */
+export let coreOf: <R>(connection: Connection<R>) => Core;
 
 /** A connection that is collected while open is closed, which may only send messages. */
 const forgotten = new FinalizationRegistry<[core: Core, filename: string]>(([core, filename]) => {
@@ -266,7 +269,7 @@ export class Connection<R = SqlValue[]> extends Executor<R> implements AsyncDisp
     this.#core.closed = true;
     forgotten.unregister(this);
     const { client, scope } = this.#core;
-    const closed = () => new ProgrammingError("Cannot operate on a closed database.");
+    const closed = new Failure("ProgrammingError", "Cannot operate on a closed database.");
     scope.close(closed, () => client.call("end", ["ROLLBACK"]));
     unwrap(await client.close());
   }
@@ -274,5 +277,9 @@ export class Connection<R = SqlValue[]> extends Executor<R> implements AsyncDisp
   /** `close()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  static {
+    coreOf = (connection) => connection.#core;
   }
 }

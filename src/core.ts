@@ -6,7 +6,8 @@
 import { ProgrammingError } from "./errors.ts";
 import { checkCallOptions, type Settings } from "./options.ts";
 import type { ColumnDescription } from "./row.ts";
-import { Scope, type Waiting } from "./scope.ts";
+import type { Waiting } from "./line.ts";
+import { Scope } from "./scope.ts";
 import type { Client } from "./thread/client.ts";
 import { StatementCache } from "./thread/slots.ts";
 import type { Limits } from "./values.ts";

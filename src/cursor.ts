@@ -17,20 +17,16 @@ import { unlessAborted } from "./abort.ts";
 import { Request } from "./request.ts";
 import { Result } from "./result.ts";
 import { type ColumnDescription, Row } from "./row.ts";
-import type { Scope, Waiting } from "./scope.ts";
-import { Writer } from "./thread/codec.ts";
-import { ALL, type Executed, type Failure, type ONE } from "./thread/protocol.ts";
+import { ManySender } from "./many.ts";
+import type { Scope } from "./scope.ts";
+import { ALL, type ONE } from "./thread/protocol.ts";
 import {
   checkSql,
   encodeParameters,
   type SqlParameters,
   type SqlValue,
   typeName,
-  writeParameters,
 } from "./values.ts";
-
-/** Parameter sets are sent in blocks of about this many bytes. */
-const BLOCK_BYTES = 1 << 16;
 
 // What this file does with a cursor from outside of its class, assigned in there.
 
@@ -45,6 +41,12 @@ export let fetchAtOnce: <R>(
   rows: typeof ALL | typeof ONE,
   options: unknown,
 ) => Promise<R[]>;
+
+/**
+ * Calls a function as soon as no rows of the cursor's last statement are left in the worker; false
+ * when none are now.
+ */
+export let whenRead: <R>(cursor: Cursor<R>, then: () => void) => boolean;
 
 /** The result of a cursor that is collected is forgotten in the worker, too: it holds a lock. */
 const forgotten = new FinalizationRegistry<Result>((result) => result.close());
@@ -298,6 +300,11 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   }
 
   static {
+    whenRead = (cursor, then) => {
+      const { open } = cursor.#result;
+      if (open) cursor.#result.onEnd = then;
+      return open;
+    };
     step = (cursor) => cursor.#step();
     fetchAtOnce = async (cursor, sql, parameters, rows, options) => {
       await cursor.#run(sql, parameters, rows, options);
@@ -332,81 +339,9 @@ export class CursorRequest<C extends Cursor<R>, R> extends Request<C> implements
 // As for every request: or an await would wrap it, and lose the caller's stack.
 Object.defineProperty(CursorRequest.prototype, "constructor", { value: Promise });
 
-function asCursorRequest<C extends Cursor<R>, R>(promise: Promise<C>): CursorRequest<C, R> {
+/** Makes a request of a promise, in place; see `asRequest`. */
+export function asCursorRequest<C extends Cursor<R>, R>(promise: Promise<C>): CursorRequest<C, R> {
   return Object.setPrototypeOf(promise, CursorRequest.prototype);
-}
-
-/** Sends parameter sets in blocks, one being encoded while the one before is being run. */
-class ManySender {
-  readonly #core: Core;
-  readonly #scope: Scope;
-  readonly #sql: string;
-  readonly #waiting: Waiting;
-  readonly #id: number;
-  readonly #block = new Writer();
-  #running: Promise<Executed | Failure> | null = null;
-  #continued = false;
-  #changed = 0;
-
-  constructor(core: Core, scope: Scope, sql: string, waiting: Waiting) {
-    this.#core = core;
-    this.#scope = scope;
-    this.#sql = sql;
-    this.#waiting = waiting;
-    this.#id = core.nextResult();
-  }
-
-  /** Adds a set. True when it is time to send. */
-  add(set: unknown): boolean {
-    const start = this.#block.length;
-    try {
-      writeParameters(this.#block, set, this.#core.limits);
-    } catch (error) {
-      this.#block.length = start; // the sets before it are whole
-      throw error;
-    }
-    return this.#block.length >= BLOCK_BYTES;
-  }
-
-  /** Adds and sends sets as they come. */
-  async sendAll(sets: AsyncIterable<unknown>): Promise<void> {
-    for await (const set of sets) if (this.add(set)) await this.send();
-  }
-
-  /** Sends what there is, and waits for the block before it. */
-  async send(): Promise<void> {
-    const { client, statements } = this.#core;
-    const block = this.#block.bytes.slice(0, this.#block.length);
-    const continued = this.#continued;
-    const before = this.#running;
-    this.#running = this.#scope.send((signal) => {
-      const [known, text] = statements.get(this.#sql);
-      const request = [this.#id, known.slot, text, block, continued] as const;
-      return client.call("executeMany", [...request], undefined, signal);
-    }, this.#waiting);
-    this.#running.catch(() => {}); // it is awaited, but later
-    this.#block.clear();
-    this.#continued = true;
-    await this.#count(before);
-  }
-
-  /** Sends the rest and returns the number of rows changed. */
-  async end(): Promise<number> {
-    if (this.#block.length > 0 || !this.#continued) await this.send();
-    await this.#count(this.#running);
-    return this.#changed;
-  }
-
-  /** After a failure: the sets before it are run, and what has been sent comes to its end. */
-  async abandon(): Promise<void> {
-    if (this.#block.length > 0 && !this.#core.closed) this.send().catch(() => {});
-    await this.#running?.catch(() => {});
-    if (this.#continued && !this.#core.closed) this.#core.client.call("reset", [this.#id]);
-  }
-
-  async #count(running: Promise<Executed | Failure> | null): Promise<void> {
-    if (running) this.#changed += Math.max(0, unwrap(await running, this.#sql)[1]);
-  }
 }
 
 function isRowClass(factory: unknown): factory is typeof Row {

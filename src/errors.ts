@@ -131,7 +131,7 @@ const BY_KIND = {
   InterfaceError,
   OperationalError,
   InternalError,
-  Cancelled: OperationalError, // stands for its cause; see unwrap
+  Cancelled: OperationalError, // has a reason; see unwrap
 } as const;
 
 /** Name of a result code; that of its primary code when a newer SQLite has made one up. */
@@ -150,5 +150,5 @@ export function toError(failure: Failure, sql?: string): SqliteError {
 /** The reply, or a throw: to be used right after an await, for the stack to be the caller's. */
 export function unwrap<T>(reply: T | Failure, sql?: string): T {
   if (!(reply instanceof Failure)) return reply;
-  throw reply.kind === "Cancelled" ? reply.cause : toError(reply, sql);
+  throw reply.reason !== undefined ? reply.reason : toError(reply, sql);
 }

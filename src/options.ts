@@ -274,3 +274,20 @@ const TRANSACTION_CHECKS: Checks<TransactionSettings> = {
 export function checkTransactionOptions(options: unknown = {}): TransactionSettings {
   return checkAgainst(TRANSACTION_CHECKS, options);
 }
+
+/** Checks the options of a pool: the number of readers, and what each connection is opened with. */
+export function checkPoolOptions<R>(options: unknown): [readers: number, ConnectOptions<R>] {
+  if (typeof options !== "object" || options === null) refuse("options", "an object", options);
+  const { readers = 4, ...rest } = options as ConnectOptions<R> & { readers?: number };
+  // Statements go to one connection or another, so none may leave a transaction open behind it.
+  const { isolationLevel = null, autocommit = "legacy" } = checkOptions(rest);
+  if (rest.isolationLevel !== undefined && isolationLevel !== null) {
+    refuse(
+      "isolationLevel",
+      "null for a pool, whose statements commit by themselves",
+      isolationLevel,
+    );
+  }
+  if (autocommit === false) refuse("autocommit", "true or 'legacy' for a pool", autocommit);
+  return [integer("readers", 0)(readers), { ...rest, isolationLevel: null }];
+}

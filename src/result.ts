@@ -6,7 +6,8 @@
 import type { Core } from "./core.ts";
 import { DataError, OperationalError, ProgrammingError, unwrap } from "./errors.ts";
 import type { ColumnDescription } from "./row.ts";
-import type { Scope, Waiting } from "./scope.ts";
+import type { Waiting } from "./line.ts";
+import type { Scope } from "./scope.ts";
 import type { Receive } from "./thread/client.ts";
 import { type ColumnList, Failure } from "./thread/protocol.ts";
 import { readBatch, Undecodable } from "./thread/rows.ts";
@@ -19,6 +20,8 @@ export class Result {
   /** The rowid inserted, or null when none was. */
   insertedRowId: number | bigint | null = null;
   description: readonly ColumnDescription[] | null = null;
+  /** Called once no rows are left in the worker, if some were when it was executed. */
+  onEnd: () => void = () => {};
   /** Settles when the statement has been executed; never rejects. */
   executing: Promise<unknown> | null = null;
   readonly #core: Core;
@@ -63,7 +66,7 @@ export class Result {
 
   /** Whether the worker holds rows of it. */
   get open(): boolean {
-    return !this.#ended;
+    return !this.#ended && this.#scope.active;
   }
 
   /** Whether rows may still come in, if nothing has gone wrong. */
@@ -90,13 +93,9 @@ export class Result {
       const request = [this.#id, statement.slot, text, parameters, rows] as const;
       return client.call("execute", [...request], this.#receiver(), signal);
     }, waiting);
-    this.executing = executing.catch(() => {});
-    let reply;
-    try {
-      reply = await executing;
-    } finally {
-      this.executing = null;
-    }
+    this.executing = executing;
+    const reply = await executing;
+    this.executing = null;
     const [ended, rowCount, insertedRowId, columns] = unwrap(reply, sql);
     if (columns) known.description = describe(columns);
     this.description = known.description;
@@ -159,7 +158,7 @@ export class Result {
   /** Forgets the rows that are left. Settles when the worker has, too; never rejects. */
   async close(): Promise<void> {
     if ((this.#ended && !this.executing) || this.#core.closed) return;
-    this.#ended = true;
+    this.#end();
     await this.#core.client.call("reset", [this.#id]);
   }
 
@@ -179,19 +178,27 @@ export class Result {
   async #fetch(rows: number): Promise<void> {
     try {
       const { client } = this.#core;
-      const fetch = (signal?: AbortSignal) =>
-        client.call("fetch", [this.#id, rows], this.#receiver(), signal);
+      let sent = false;
+      const fetch = (signal?: AbortSignal) => {
+        sent = true;
+        return client.call("fetch", [this.#id, rows], this.#receiver(), signal);
+      };
       const reply = await this.#scope.send(fetch, this.#waiting!);
-      if (reply === true || reply instanceof Failure) this.#ended = true;
+      if (reply === true || (sent && reply instanceof Failure)) this.#end();
+      // A failure to get its turn in time leaves the rows for another try.
+      else if (this.#waiting!.signal?.aborted) this.close();
       unwrap(reply, this.#sql);
       if (this.#failure) this.close();
     } catch (error) {
       this.#failure ??= { error };
-      // One before it was sent, to get its turn in time, leaves the rows for another try.
-      if (this.#waiting!.signal?.aborted) this.close();
     } finally {
       this.#filling = null;
     }
+  }
+
+  #end(): void {
+    this.#ended = true;
+    this.onEnd();
   }
 
   #tidy(): void {

@@ -12,17 +12,9 @@
  * @module
  */
 import { AsyncLocalStorage } from "node:async_hooks";
-import { SQLITE_BUSY } from "../ffi/result_codes.ts";
-import { toError } from "./errors.ts";
-import { Failure } from "./thread/protocol.ts";
-
-/** How to wait in line. */
-export interface Waiting {
-  /** Milliseconds. */
-  readonly timeout: number;
-  /** Ends the waiting; the promise rejects with its reason. */
-  readonly signal?: AbortSignal | undefined;
-}
+import { unwrap } from "./errors.ts";
+import { Line, type Waiting } from "./line.ts";
+import { cancelledBy, type Failure } from "./thread/protocol.ts";
 
 /** The scopes whose functions the current code runs in, innermost first. */
 interface Context {
@@ -44,14 +36,6 @@ function either(
   return one && other ? AbortSignal.any([one, other]) : one ?? other;
 }
 
-/** Somebody in line. */
-interface Waiter {
-  /** The scope that is to be opened; null for a statement, which just passes. */
-  readonly inner: Scope | null;
-  start(): void;
-  fail(error: unknown): void;
-}
-
 export class Scope {
   /** What to call it in a message: "a transaction (IMMEDIATE)". */
   readonly name: string;
@@ -60,15 +44,14 @@ export class Scope {
   readonly signal: AbortSignal | undefined;
   /** Whether a transaction is open that is no scope: one that a statement has begun. */
   readonly #occupied: () => boolean;
-  /** Makes the error that calls fail with once it has ended. */
-  #ended: (() => unknown) | null = null;
-  /** It was ended by its signal, so what still runs in its context must not run outside of it. */
-  #aborted = false;
-  /** That has happened to one inside of it. */
+  /** What calls fail with once it has ended. */
+  #ended: Failure | null = null;
+  /** One inside of it has been aborted. */
   #hadAborted = false;
   #inner: Scope | null = null;
   #innerSince = 0;
-  #line: Waiter[] = [];
+  /** Those who wait, for a scope to be opened or, with null, for a statement to pass. */
+  readonly #line = new Line<Scope | null, void>(() => this.#describe(), () => this.advance());
 
   constructor(
     name: string,
@@ -82,6 +65,16 @@ export class Scope {
     this.#occupied = occupied;
   }
 
+  /** Whether a scope is open inside. */
+  get held(): boolean {
+    return this.#inner !== null;
+  }
+
+  /** How many wait in line. */
+  get waiting(): number {
+    return this.#line.length;
+  }
+
   /** Whether it has not ended. */
   get active(): boolean {
     return this.#ended === null;
@@ -89,7 +82,7 @@ export class Scope {
 
   /** Throws when it has ended. */
   check(): void {
-    if (this.#ended !== null) throw this.#ended();
+    if (this.#ended !== null) unwrap(this.#ended);
   }
 
   /**
@@ -101,22 +94,26 @@ export class Scope {
     for (let context = contexts.getStore(); context; context = context.outer) {
       const { scope } = context;
       if (!scope.#isWithin(this)) continue;
-      if (scope.#aborted) scope.check();
+      // What still runs in its context must not run outside of it.
+      if (scope.#ended?.kind === "Cancelled") scope.check();
       if (scope.active) return scope;
     }
     return this;
   }
 
   /** Sends a statement when its turn has come, which is at once unless an inner scope is open. */
-  send<T>(send: (signal?: AbortSignal) => Promise<T>, waiting: Waiting): Promise<T> {
+  send<T>(
+    send: (signal?: AbortSignal) => Promise<T>,
+    waiting: Waiting,
+  ): Promise<T | Failure> {
     const scope = this.current();
     scope.check();
     const signal = either(waiting.signal, scope.signal);
-    signal?.throwIfAborted();
+    if (signal?.aborted) return Promise.resolve(cancelledBy(signal));
     if (scope.#inner === null && (scope.#line.length === 0 || scope.#occupied())) {
       return send(signal);
     }
-    return scope.#wait(null, () => send(signal), { timeout: waiting.timeout, signal });
+    return scope.#line.join(null, () => send(signal), { timeout: waiting.timeout, signal });
   }
 
   /** Opens a scope inside when its turn has come, which then keeps all else waiting. */
@@ -126,23 +123,22 @@ export class Scope {
     if (this.#inner === null && this.#line.length === 0 && !this.#occupied()) this.#hold(inner);
     else {
       const waiting = { timeout, signal: inner.signal };
-      await this.#wait(inner, () => Promise.resolve(), waiting, first);
+      unwrap(await this.#line.join(inner, () => {}, waiting, first));
     }
   }
 
   /**
-   * From now on everything that is called on it fails with what `why` makes, and, when `aborted`,
-   * so does everything that is called in its context. Outside, all still wait.
+   * From now on everything that is called on it fails; if it has been cancelled, so does everything
+   * that is called in its context. Outside, all still wait.
    */
-  seal(why: () => unknown, aborted = false): void {
+  seal(why: Failure): void {
     if (this.#ended !== null) return;
     this.#ended = why;
-    this.#aborted = aborted;
-    if (aborted) {
+    if (why.kind === "Cancelled") {
       for (let scope = this.#parent; scope; scope = scope.#parent) scope.#hadAborted = true;
     }
-    this.#inner?.seal(why, aborted);
-    for (const waiter of this.#line.splice(0)) waiter.fail(why());
+    this.#inner?.seal(why);
+    this.#line.refuse(why);
   }
 
   /** Lets in who waits outside. */
@@ -157,9 +153,8 @@ export class Scope {
    * For a connection that closes: ends what is open inside, which `undo` has to roll back before
    * those in line are let through. Only statements are, no further transactions.
    */
-  close(why: () => unknown, undo: () => void): void {
-    for (const waiter of this.#line) if (waiter.inner) waiter.fail(why());
-    this.#line = this.#line.filter(({ inner }) => inner === null);
+  close(why: Failure, undo: () => void): void {
+    this.#line.refuse(why, (inner) => inner !== null);
     const inner = this.#inner;
     if (inner === null) return;
     inner.seal(why);
@@ -169,12 +164,12 @@ export class Scope {
 
   /** Lets in whoever can be let in. */
   advance(): void {
+    this.#inner?.advance();
     while (this.#inner === null && this.#line.length > 0) {
-      const { inner, start } = this.#line[0]!;
+      const inner = this.#line.first!;
       if (inner && this.#occupied()) return;
-      this.#line.shift();
       if (inner) this.#hold(inner);
-      start();
+      this.#line.admit();
     }
   }
 
@@ -187,51 +182,11 @@ export class Scope {
     return this === outer || (this.#parent !== null && this.#parent.#isWithin(outer));
   }
 
-  /** In line, until let in, or out of time, or told to stop. */
-  #wait<T>(
-    inner: Scope | null,
-    send: () => Promise<T>,
-    { timeout, signal }: Waiting,
-    first = false,
-  ): Promise<T> {
-    const { promise, resolve, reject } = Promise.withResolvers<T>();
-    const leave = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", abort);
-    };
-    const waiter: Waiter = {
-      inner,
-      // Sends right here: the line's order is that of the sending.
-      start: () => {
-        leave();
-        resolve(send());
-      },
-      fail: (error) => {
-        leave();
-        reject(error);
-      },
-    };
-    const giveUp = (error: unknown) => {
-      this.#line.splice(this.#line.indexOf(waiter), 1);
-      waiter.fail(error);
-      this.advance(); // it may have kept others behind it
-    };
-    const abort = () => giveUp(signal!.reason);
-    const timer = setTimeout(() => giveUp(this.#timedOut(timeout)), timeout);
-    signal?.addEventListener("abort", abort);
-    if (first) this.#line.unshift(waiter);
-    else this.#line.push(waiter);
-    return promise;
-  }
-
-  #timedOut(timeout: number): Error {
-    const holder = this.#inner
-      ? `${this.#inner.name} has been open for ${
-        Math.round(performance.now() - this.#innerSince)
-      } ms`
-      : "a transaction that an earlier statement began has not been committed or rolled back";
-    return toError(
-      new Failure("OperationalError", `Timed out after ${timeout} ms: ${holder}`, SQLITE_BUSY),
-    );
+  #describe(): string {
+    if (this.#inner === null) {
+      return "a transaction that an earlier statement began has not been committed or rolled back";
+    }
+    const since = Math.round(performance.now() - this.#innerSince);
+    return `${this.#inner.name} has been open for ${since} ms`;
   }
 }

@@ -11,7 +11,7 @@ import { Executor } from "./executor.ts";
 import { checkTransactionOptions, type TransactionSettings } from "./options.ts";
 import { asRequest, type Request } from "./request.ts";
 import { Scope, within } from "./scope.ts";
-import type { Failure } from "./thread/protocol.ts";
+import { cancelledBy, Failure } from "./thread/protocol.ts";
 import { quoteName } from "./thread/sql.ts";
 import type { SqlValue } from "./values.ts";
 
@@ -48,7 +48,7 @@ export interface TransactionOptions {
 }
 
 const SQLITE_BUSY = 5;
-const ENDED = "The transaction has ended.";
+const ENDED = new Failure("ProgrammingError", "The transaction has ended.");
 const transactions = new WeakMap<Scope, Transaction<never>>();
 
 /** The transaction that a scope is, if it is one. */
@@ -76,7 +76,7 @@ async function open<R>(
   const parent = on.current();
   parent.check();
   const { mode, signal, timeout = core.settings.timeout } = settings;
-  if (parent !== core.scope) return await nest<R>(connection, core, parent, settings, timeout);
+  if (transactions.has(parent)) return await nest<R>(connection, core, parent, settings, timeout);
   if (core.settings.autocommit === false) {
     throw new ProgrammingError("With autocommit false a transaction is always open");
   }
@@ -275,7 +275,7 @@ export class Transaction<R = SqlValue[]> extends Executor<R> implements AsyncDis
   readonly #abort = (): void => {
     if (!this.active) return;
     const { signal } = this.#scope;
-    this.#scope.seal(() => signal!.reason, true);
+    this.#scope.seal(cancelledBy(signal!));
     this.#finish(false);
     this.#scope.leave();
   };
@@ -289,7 +289,7 @@ export class Transaction<R = SqlValue[]> extends Executor<R> implements AsyncDis
     }
     this.#settled = true;
     this.#scope.signal?.removeEventListener("abort", this.#abort);
-    this.#scope.seal(() => new ProgrammingError(ENDED));
+    this.#scope.seal(ENDED);
   }
 
   #finish(commit: boolean): Promise<null | Failure> {

@@ -45,9 +45,18 @@ const INT64_MAX = 2n ** 63n - 1n;
 
 const scratch = new Writer();
 
+/** Parameters that have been checked and encoded already. */
+export class Encoded {
+  readonly bytes: Uint8Array;
+  constructor(parameters: unknown, limits: Limits) {
+    this.bytes = encodeParameters(parameters, limits);
+  }
+}
+
 /** Checks and encodes the parameters of one statement. */
 export function encodeParameters(parameters: unknown, limits: Limits): Uint8Array {
   if (parameters === undefined) return NO_PARAMETERS;
+  if (parameters instanceof Encoded) return parameters.bytes;
   // An adapter or an iterator of the caller's may itself end up here.
   const writer = scratch.length === 0 ? scratch : new Writer();
   try {

@@ -11,6 +11,7 @@ import type { Inbox, Plain } from "./codec.ts";
 import { CANCELLABLE_CALLS, type Channel } from "./pipe.ts";
 import {
   CANCELLABLE,
+  cancelledBy,
   FAILED,
   Failure,
   type FailureKind,
@@ -106,6 +107,11 @@ export class Client implements Owner {
     });
   }
 
+  /** Whether the thread has died, or the connection is closed. */
+  get over(): boolean {
+    return this.#over !== undefined;
+  }
+
   /** The worker has opened this: the client can interrupt it, and close it after a crash. */
   opened(database: RemoteDatabase, looks: boolean): void {
     this.#remote = database;
@@ -190,7 +196,7 @@ export class Client implements Owner {
       if (begun && !this.#looks) this.#channel.interrupt(() => this.#remote?.interrupt(), call);
       if (begun) return; // its reply tells what came of it
     }
-    resolve(cancelled(cancellation!));
+    resolve(cancelledBy(cancellation!.signal));
   }
 
   #settle(call: number, { signal, abort, told }: Cancellation): void {
@@ -226,12 +232,8 @@ function closeOrphan(orphan: RemoteDatabase, channel: Channel, waited = 0): void
   setTimeout(closeOrphan, ORPHAN_STEP, orphan, channel, waited + ORPHAN_STEP).unref();
 }
 
-function cancelled({ signal }: Cancellation): Failure {
-  return new Failure("Cancelled", "", -1, -1, signal.reason);
-}
-
 function failureOf(value: Plain, cancellation: Cancellation | undefined): Failure {
   const [kind, message, errno, offset] = value as [FailureKind, string, number, number];
-  if (kind === "Cancelled") return cancelled(cancellation!);
+  if (kind === "Cancelled") return cancelledBy(cancellation!.signal);
   return new Failure(kind, message, errno, offset);
 }

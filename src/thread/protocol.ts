@@ -81,6 +81,10 @@ export interface Operations {
   end(command: "COMMIT" | "ROLLBACK"): null;
   /** Runs statements about savepoints. */
   control(sql: string): null;
+  /** Whether a statement reads only, as SQLite says; it is not run. */
+  isReadonly(sql: string): boolean;
+  /** Ends all results and, if one is open, the transaction: for the next who uses the connection. */
+  tidy(): null;
   setIsolationLevel(level: IsolationLevel): null;
   setAutocommit(autocommit: Autocommit): null;
   close(): null;
@@ -103,6 +107,8 @@ export const OPERATIONS = [
   "begin",
   "end",
   "control",
+  "isReadonly",
+  "tidy",
   "setIsolationLevel",
   "setAutocommit",
   "close",
@@ -138,15 +144,20 @@ export class Failure {
   readonly errno: number;
   /** Byte offset in the SQL, or -1. */
   readonly offset: number;
-  /** What lies behind it; does not cross the thread. When cancelled, the signal's reason. */
-  readonly cause: unknown;
-  constructor(kind: FailureKind, message: string, errno = -1, offset = -1, cause?: unknown) {
+  /** What is to be thrown in its place, such as a signal's reason; does not cross the thread. */
+  readonly reason: unknown;
+  constructor(kind: FailureKind, message: string, errno = -1, offset = -1, reason?: unknown) {
     this.kind = kind;
     this.message = message;
     this.errno = errno;
     this.offset = offset;
-    this.cause = cause;
+    this.reason = reason;
   }
+}
+
+/** What a call fails with that a signal has ended. */
+export function cancelledBy(signal: AbortSignal): Failure {
+  return new Failure("Cancelled", "", -1, -1, signal.reason);
 }
 
 /** Compile-time proof that every request and reply can be coded. */

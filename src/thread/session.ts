@@ -288,6 +288,19 @@ export class Session implements Omit<Operations, "open"> {
     return null;
   }
 
+  isReadonly(sql: string): boolean {
+    this.#admit();
+    const prepared = this.#slots.prepare(-1, sql);
+    prepared.release();
+    return !prepared.changes;
+  }
+
+  tidy(): null {
+    for (const result of [...this.#runs.keys()]) this.reset(result);
+    if (!this.database.autocommit()) this.#run("ROLLBACK");
+    return null;
+  }
+
   setIsolationLevel(level: IsolationLevel): null {
     this.#isolationLevel = level;
     if (level === null && this.#transaction === "none") this.#owing(() => this.#end("COMMIT"));

@@ -66,6 +66,15 @@ export function verb(sql: Uint8Array): string {
   return first;
 }
 
+/** Whether a statement is for the connection it runs on: ATTACH, DETACH, or `PRAGMA name = value`. */
+export function isSetting(sql: Uint8Array): boolean {
+  const word = firstWord(sql);
+  if (word !== "PRAGMA") return word === "ATTACH" || word === "DETACH";
+  const equals = sql.indexOf(0x3d);
+  const parenthesis = sql.indexOf(0x28);
+  return equals >= 0 && (parenthesis < 0 || equals < parenthesis);
+}
+
 function isWordByte(byte: number): boolean {
   return byte >= 0x80 || byte === 0x5f || byte === 0x24 || (byte >= 0x30 && byte <= 0x39) ||
     ((byte & 0xdf) >= 0x41 && (byte & 0xdf) <= 0x5a);

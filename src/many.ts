@@ -1,0 +1,87 @@
+/**
+ * What executeMany sends: blocks of parameter sets.
+ *
+ * @module
+ */
+import type { Core } from "./core.ts";
+import { unwrap } from "./errors.ts";
+import type { Waiting } from "./line.ts";
+import type { Scope } from "./scope.ts";
+import { Writer } from "./thread/codec.ts";
+import type { Executed, Failure } from "./thread/protocol.ts";
+import { writeParameters } from "./values.ts";
+
+/** Parameter sets are sent in blocks of about this many bytes. */
+const BLOCK_BYTES = 1 << 16;
+
+/** Sends parameter sets in blocks, one being encoded while the one before is being run. */
+export class ManySender {
+  readonly #core: Core;
+  readonly #scope: Scope;
+  readonly #sql: string;
+  readonly #waiting: Waiting;
+  readonly #id: number;
+  readonly #block = new Writer();
+  #running: Promise<Executed | Failure> | null = null;
+  #continued = false;
+  #changed = 0;
+
+  constructor(core: Core, scope: Scope, sql: string, waiting: Waiting) {
+    this.#core = core;
+    this.#scope = scope;
+    this.#sql = sql;
+    this.#waiting = waiting;
+    this.#id = core.nextResult();
+  }
+
+  /** Adds a set. True when it is time to send. */
+  add(set: unknown): boolean {
+    const start = this.#block.length;
+    try {
+      writeParameters(this.#block, set, this.#core.limits);
+    } catch (error) {
+      this.#block.length = start; // the sets before it are whole
+      throw error;
+    }
+    return this.#block.length >= BLOCK_BYTES;
+  }
+
+  /** Adds and sends sets as they come. */
+  async sendAll(sets: AsyncIterable<unknown>): Promise<void> {
+    for await (const set of sets) if (this.add(set)) await this.send();
+  }
+
+  /** Sends what there is, and waits for the block before it. */
+  async send(): Promise<void> {
+    const { client, statements } = this.#core;
+    const block = this.#block.bytes.slice(0, this.#block.length);
+    const continued = this.#continued;
+    const before = this.#running;
+    this.#running = this.#scope.send((signal) => {
+      const [known, text] = statements.get(this.#sql);
+      const request = [this.#id, known.slot, text, block, continued] as const;
+      return client.call("executeMany", [...request], undefined, signal);
+    }, this.#waiting);
+    this.#block.clear();
+    this.#continued = true;
+    await this.#count(before);
+  }
+
+  /** Sends the rest and returns the number of rows changed. */
+  async end(): Promise<number> {
+    if (this.#block.length > 0 || !this.#continued) await this.send();
+    await this.#count(this.#running);
+    return this.#changed;
+  }
+
+  /** After a failure: the sets before it are run, and what has been sent comes to its end. */
+  async abandon(): Promise<void> {
+    if (this.#block.length > 0 && !this.#core.closed) this.send().catch(() => {});
+    await this.#running;
+    if (this.#continued && !this.#core.closed) this.#core.client.call("reset", [this.#id]);
+  }
+
+  async #count(running: Promise<Executed | Failure> | null): Promise<void> {
+    if (running) this.#changed += Math.max(0, unwrap(await running, this.#sql)[1]);
+  }
+}

@@ -1,0 +1,486 @@
+/**
+ * Pool: one connection that writes and several that read, as one database.
+ *
+ * @module
+ */
+import { unlessAborted } from "./abort.ts";
+import { connect, type Connection, coreOf } from "./connection.ts";
+import { asCursorRequest, Cursor, type CursorRequest, whenRead } from "./cursor.ts";
+import { OperationalError, ProgrammingError, SqliteError } from "./errors.ts";
+import type { Waiting } from "./line.ts";
+import { type CallOptions, checkPoolOptions, type ConnectOptions } from "./options.ts";
+import { Readers, usable } from "./readers.ts";
+import { asRequest, type Request } from "./request.ts";
+import { Routes } from "./routes.ts";
+import { Scope, within } from "./scope.ts";
+import { cancelledBy, Failure } from "./thread/protocol.ts";
+import type { Transaction, TransactionOptions } from "./transaction.ts";
+import { checkSql, Encoded, type SqlParameters, type SqlValue } from "./values.ts";
+
+/** Options of `createPool`: those of `connect`, and how many readers. */
+export interface PoolOptions<R = SqlValue[]> extends ConnectOptions<R> {
+  /** How many connections there may be for reading; opened when needed. Default 4. */
+  readers?: number | undefined;
+}
+
+/** What a pool is doing. */
+export interface PoolStats {
+  /** Readers that are open. */
+  readonly readers: number;
+  /** Readers that are in use. */
+  readonly busyReaders: number;
+  /** How many wait for a reader. */
+  readonly waitingReads: number;
+  /** Whether a transaction or `write()` has the writer for itself. */
+  readonly writing: boolean;
+  /** How many wait for the writer. */
+  readonly waitingWrites: number;
+}
+
+/** What is done with a connection. */
+type Run<R, T> = (connection: Connection<R>) => Promise<T>;
+
+/** Something that every connection of the pool has had done to it, or will have. */
+interface Setting<R> {
+  readonly apply: Run<R, unknown>;
+  readonly number: number;
+}
+
+const SQLITE_READONLY = 8;
+const CLOSED = "Cannot operate on a closed pool.";
+
+/**
+ * Opens a database with a pool of connections, in WAL mode: one that writes, and some that read at
+ * the same time. Statements that only read, as SQLite says, go to a free reader, all others to the
+ * writer, each as a transaction of its own.
+ *
+ * A database in memory has just the one connection that it can have, and a `readonly` pool leaves
+ * the journal mode as it is.
+ *
+ * @example
+ * ```ts
+ * import { createPool } from "@aiosqlite/aiosqlite";
+ *
+ * await using pool = await createPool("app.db", { readers: 2 });
+ * await pool.execute("CREATE TABLE IF NOT EXISTS visit (page TEXT, count INTEGER)");
+ * await pool.transaction(async (tx) => {
+ *   await tx.execute("INSERT INTO visit VALUES (?, ?)", ["/", 1]);
+ * });
+ * console.log(await pool.executeFetchAll("SELECT * FROM visit"));
+ * ```
+ *
+ * Rejects as `connect` does, and with an `OperationalError` when WAL mode can't be had.
+ */
+export function createPool<R = SqlValue[]>(
+  database: string | URL,
+  options: PoolOptions<R> = {},
+): Request<Pool<R>> {
+  return asRequest(open<R>(database, options));
+}
+
+async function open<R>(database: string | URL, options: unknown): Promise<Pool<R>> {
+  const [readers, connectOptions] = checkPoolOptions<R>(options);
+  const { signal: _, ...later } = connectOptions;
+  const writer = await connect<R>(database, connectOptions);
+  try {
+    const mode = await journalMode(writer, later.readonly === true);
+    const most = mode === "memory" ? 0 : readers;
+    return new Pool<R>(writer, most, (readonly) => {
+      return connect<R>(database, readonly ? { ...later, readonly } : later);
+    });
+  } catch (error) {
+    await writer.close();
+    throw error;
+  }
+}
+
+/** Puts the database into WAL mode, unless it can only be read, and returns the mode it is in. */
+async function journalMode<R>(writer: Connection<R>, readonly: boolean): Promise<string> {
+  const { textFactory } = writer;
+  writer.textFactory = "string";
+  const cursor = writer.cursor();
+  cursor.rowFactory = null;
+  await cursor.execute(readonly ? "PRAGMA journal_mode" : "PRAGMA journal_mode = WAL");
+  const [mode] = await cursor.fetchOne() as unknown as [string];
+  writer.textFactory = textFactory;
+  if (readonly || mode === "wal" || mode === "memory") return mode;
+  throw new OperationalError(`The database can't be put into WAL mode, it stays in mode '${mode}'`);
+}
+
+/**
+ * A pool of connections to one database, made by `createPool`. What was written by a call that has
+ * been awaited is seen by every read after it.
+ *
+ * Calls from within the function of `transaction()` and `write()` go to the writer and take part;
+ * those from within `read()` that only read use its reader.
+ */
+export class Pool<R = SqlValue[]> implements AsyncDisposable {
+  readonly #connect: (readonly: boolean) => Promise<Connection<R>>;
+  readonly #readers: Readers<R>;
+  readonly #routes = new Routes();
+  readonly #settings = new Map<string, Setting<R>>();
+  /** The last setting that each connection has. */
+  readonly #settled = new WeakMap<Connection<R>, number>();
+  #lastSetting = 0;
+  #writer: Connection<R>;
+  #replacing: Promise<void> | undefined;
+  /** Calls that have not ended. */
+  readonly #calls = new Set<Promise<unknown>>();
+  /** Cursors of readers that are not read to their ends. */
+  readonly #unread = new Set<WeakRef<Cursor<R>>>();
+  #closing: Promise<void> | undefined;
+
+  /** Made by `createPool`. */
+  constructor(
+    writer: Connection<R>,
+    readers: number,
+    connect: (readonly: boolean) => Promise<Connection<R>>,
+  ) {
+    this.#writer = writer;
+    this.#connect = connect;
+    this.#readers = new Readers(readers, () => this.#open(true));
+  }
+
+  /** Whether `close` has been called. */
+  get closed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  /** What the pool is doing now. */
+  stats(): PoolStats {
+    const { scope } = coreOf(this.#writer);
+    const { open, lent, waiting } = this.#readers;
+    return {
+      readers: open,
+      busyReaders: lent,
+      waitingReads: waiting,
+      writing: scope.held,
+      waitingWrites: scope.waiting,
+    };
+  }
+
+  /**
+   * Runs one statement: `await` gives the cursor, `for await` its rows. A reader stays in use until
+   * all rows have been fetched or the cursor is closed.
+   */
+  execute(
+    sql: string,
+    parameters?: SqlParameters,
+    options?: CallOptions,
+  ): CursorRequest<Cursor<R>, R> {
+    return asCursorRequest(this.#execute(sql, parameters, options));
+  }
+
+  /** Runs one INSERT, UPDATE, DELETE or REPLACE with each of the parameter sets, all or none. */
+  executeMany(
+    sql: string,
+    sets: Iterable<SqlParameters> | AsyncIterable<SqlParameters>,
+    options?: CallOptions,
+  ): CursorRequest<Cursor<R>, R> {
+    return asCursorRequest(this.#executeMany(sql, sets, options));
+  }
+
+  /** Runs the statements of a script, on the writer. */
+  executeScript(sql: string, options?: CallOptions): CursorRequest<Cursor<R>, R> {
+    return asCursorRequest(this.#executeScript(sql, options));
+  }
+
+  /** Runs an INSERT and returns the rowid it has inserted last; undefined when it inserted none. */
+  executeInsert(
+    sql: string,
+    parameters?: SqlParameters,
+    options?: CallOptions,
+  ): Promise<number | bigint | undefined> {
+    return this.#route(
+      sql,
+      parameters,
+      options,
+      (connection, encoded) => connection.executeInsert(sql, encoded, options),
+    );
+  }
+
+  /** Runs one statement and returns all of its rows. */
+  executeFetchAll(sql: string, parameters?: SqlParameters, options?: CallOptions): Promise<R[]> {
+    return this.#route(
+      sql,
+      parameters,
+      options,
+      (connection, encoded) => connection.executeFetchAll(sql, encoded, options),
+    );
+  }
+
+  /** Runs one statement and returns its first row; undefined when it has none. */
+  executeFetchOne(
+    sql: string,
+    parameters?: SqlParameters,
+    options?: CallOptions,
+  ): Promise<R | undefined> {
+    return this.#route(
+      sql,
+      parameters,
+      options,
+      (connection, encoded) => connection.executeFetchOne(sql, encoded, options),
+    );
+  }
+
+  /** Runs a function that has a reader for itself. */
+  async read<T>(
+    work: (connection: Connection<R>) => T | Promise<T>,
+    options?: CallOptions,
+  ): Promise<T> {
+    this.#check();
+    if (this.#readers.most === 0) return await this.write(work, options);
+    const current = this.#readers.current();
+    if (current) return await work(current);
+    return await this.#count(this.#read(work, coreOf(this.#writer).waiting(options)));
+  }
+
+  /** Runs a function that has the writer for itself; every statement commits by itself. */
+  async write<T>(
+    work: (connection: Connection<R>) => T | Promise<T>,
+    options?: CallOptions,
+  ): Promise<T> {
+    this.#check();
+    const waiting = coreOf(this.#writer).waiting(options);
+    const run = (writer: Connection<R>) => hold(writer, "write()", work, waiting);
+    return await this.#count(this.#onWriter(run));
+  }
+
+  /** Runs a function in a transaction on the writer, `"IMMEDIATE"` by default. */
+  async transaction<T>(
+    work: (transaction: Transaction<R>) => T | Promise<T>,
+    options?: TransactionOptions,
+  ): Promise<T> {
+    this.#check();
+    const run = (writer: Connection<R>) =>
+      writer.transaction(work, { mode: "IMMEDIATE", ...options });
+    return await this.#count(this.#onWriter(run));
+  }
+
+  /**
+   * Closes all connections once the calls made before have ended; rows that have not been fetched
+   * are forgotten. Every call of it resolves when all are closed.
+   */
+  close(): Promise<void> {
+    if (this.#closing === undefined && this.#inside()) {
+      const message = "A pool can't be closed from within a function that uses it.";
+      return Promise.reject(new ProgrammingError(message));
+    }
+    return this.#closing ??= this.#close();
+  }
+
+  /** `close()`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    while (this.#calls.size > 0) {
+      // Who waits for a reader shall not wait for rows that nobody will fetch.
+      for (const cursor of this.#unread) cursor.deref()?.close();
+      await Promise.allSettled(this.#calls);
+    }
+    await Promise.all([this.#readers.close(), this.#writer.close()]);
+  }
+
+  /** Opens a connection and makes it like the others. */
+  async #open(readonly: boolean): Promise<Connection<R>> {
+    const connection = await this.#connect(readonly);
+    try {
+      await this.#settle(connection);
+      return connection;
+    } catch (error) {
+      await connection.close();
+      throw error;
+    }
+  }
+
+  async #execute(
+    sql: string,
+    parameters: SqlParameters | undefined,
+    options: CallOptions | undefined,
+  ): Promise<Cursor<R>> {
+    return await this.#route(sql, parameters, options, (connection, encoded) => {
+      return connection.execute(sql, encoded, options);
+    });
+  }
+
+  async #executeMany(
+    sql: string,
+    sets: Iterable<SqlParameters> | AsyncIterable<SqlParameters>,
+    options: CallOptions | undefined,
+  ): Promise<Cursor<R>> {
+    return await this.transaction((tx) => tx.executeMany(sql, sets), options);
+  }
+
+  async #executeScript(sql: string, options: CallOptions | undefined): Promise<Cursor<R>> {
+    return await this.write((writer) => writer.executeScript(sql), options);
+  }
+
+  async #read<T>(
+    work: (connection: Connection<R>) => T | Promise<T>,
+    waiting: Waiting,
+  ): Promise<T> {
+    const reader = await this.#borrow(waiting);
+    try {
+      return await hold(reader, "read()", work, waiting);
+    } finally {
+      this.#readers.giveBack(reader);
+    }
+  }
+
+  /** Runs a statement where it belongs. The parameters are read and copied now. */
+  async #route<T>(
+    sql: string,
+    parameters: SqlParameters | undefined,
+    options: CallOptions | undefined,
+    run: (connection: Connection<R>, encoded: SqlParameters | undefined) => Promise<T>,
+  ): Promise<T> {
+    this.#check();
+    const { limits } = coreOf(this.#writer);
+    checkSql(sql, limits);
+    const waiting = coreOf(this.#writer).waiting(options);
+    const encoded = parameters === undefined ? undefined : new Encoded(parameters, limits);
+    const runOn = (connection: Connection<R>) => run(connection, encoded as never);
+    return await this.#count(this.#dispatch(sql, waiting, runOn));
+  }
+
+  async #dispatch<T>(sql: string, waiting: Waiting, run: Run<R, T>): Promise<T> {
+    if (isHeld(this.#writer)) return await run(this.#writer);
+    const route = this.#routes.of(sql);
+    if (route === "refuse") {
+      throw new ProgrammingError("A pool's transactions are made by transaction()", { sql });
+    }
+    if (route === "all") return await this.#everywhere(sql, run);
+    if (route === "write" || this.#readers.most === 0) return await this.#onWriter(run);
+    const current = this.#readers.current();
+    if (current) {
+      const reads = route === "read" || await this.#routes.ask(sql, current);
+      return await (reads ? run(current) : this.#onWriter(run));
+    }
+    const reader = await this.#borrow(waiting);
+    let unread = false;
+    try {
+      if (route === "read" || await this.#routes.ask(sql, reader)) {
+        const value = await run(reader);
+        unread = value instanceof Cursor && this.#keepUntilRead(value, reader);
+        return value;
+      }
+    } finally {
+      if (!unread) this.#readers.giveBack(reader);
+    }
+    return await this.#onWriter(run);
+  }
+
+  /** Keeps a reader lent while rows of the cursor are left; false when none are. */
+  #keepUntilRead(cursor: Cursor<R>, reader: Connection<R>): boolean {
+    const unread = new WeakRef(cursor);
+    const open = whenRead(cursor, () => {
+      this.#unread.delete(unread);
+      this.#readers.giveBack(reader);
+    });
+    if (open) this.#unread.add(unread);
+    return open;
+  }
+
+  /** Runs a statement on the writer now and on every reader before its next use. */
+  async #everywhere<T>(sql: string, run: Run<R, T>): Promise<T> {
+    const value = await this.#onWriter(run);
+    this.#settings.delete(sql); // the last one made comes last
+    this.#settings.set(sql, { apply: run, number: ++this.#lastSetting });
+    this.#settled.set(this.#writer, this.#lastSetting);
+    return value;
+  }
+
+  /** Brings a connection up to date with what was set on the pool. */
+  async #settle(connection: Connection<R>): Promise<void> {
+    const settled = this.#settled.get(connection) ?? 0;
+    for (const { apply, number } of this.#settings.values()) {
+      if (number <= settled) continue;
+      try {
+        await apply(connection);
+      } catch (error) {
+        // What a reader may not change is in the file, where the writer has put it.
+        if (!(error instanceof SqliteError) || error.errno !== SQLITE_READONLY) throw error;
+      }
+      this.#settled.set(connection, number);
+    }
+  }
+
+  /** A reader for the caller's use, up to date. */
+  async #borrow(waiting: Waiting): Promise<Connection<R>> {
+    const reader = await this.#readers.borrow(waiting);
+    try {
+      await this.#settle(reader);
+      return reader;
+    } catch (error) {
+      this.#readers.giveBack(reader);
+      throw error;
+    }
+  }
+
+  async #onWriter<T>(run: Run<R, T>): Promise<T> {
+    if (!usable(this.#writer)) await (this.#replacing ??= this.#replaceWriter());
+    return await run(this.#writer);
+  }
+
+  async #replaceWriter(): Promise<void> {
+    try {
+      this.#writer = await this.#open(false);
+    } finally {
+      this.#replacing = undefined;
+    }
+  }
+
+  /** Throws when the pool is closed, except for what belongs to a call made before. */
+  #check(): void {
+    if (this.#closing && !this.#inside()) throw new ProgrammingError(CLOSED);
+  }
+
+  /** Whether the code that is running is that of `transaction()`, `write()` or `read()`. */
+  #inside(): boolean {
+    return isHeld(this.#writer) || this.#readers.current() !== undefined;
+  }
+
+  /** A call that `close()` waits for. */
+  async #count<T>(call: Promise<T>): Promise<T> {
+    this.#calls.add(call);
+    try {
+      return await call;
+    } finally {
+      this.#calls.delete(call);
+    }
+  }
+}
+
+/** Whether the code that is running has the connection for itself. */
+function isHeld<R>(connection: Connection<R>): boolean {
+  const { scope } = coreOf(connection);
+  return scope.current() !== scope;
+}
+
+/**
+ * Runs a function that has a connection for itself, or has it already. Results that it leaves open
+ * end with it; so does a transaction, which is an error.
+ */
+async function hold<R, T>(
+  connection: Connection<R>,
+  name: string,
+  work: (connection: Connection<R>) => T | Promise<T>,
+  { timeout, signal }: Waiting,
+): Promise<T> {
+  if (isHeld(connection)) return await work(connection);
+  const { client, scope: outer } = coreOf(connection);
+  const scope = new Scope(name, outer, signal, () => client.inTransaction);
+  await outer.open(scope, timeout);
+  try {
+    const value = await unlessAborted(within(scope, () => work(connection)), signal);
+    if (client.inTransaction) throw new ProgrammingError(`${name} left a transaction open`);
+    return value;
+  } finally {
+    const ended = new Failure("ProgrammingError", `${name} has ended.`);
+    scope.seal(signal?.aborted ? cancelledBy(signal) : ended);
+    client.call("tidy", []);
+    scope.leave();
+  }
+}

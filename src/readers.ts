@@ -1,0 +1,104 @@
+/**
+ * The readers of a pool: connections for reading, opened as they are needed, each lent to one
+ * borrower at a time.
+ *
+ * @module
+ */
+import { type Connection, coreOf } from "./connection.ts";
+import { unwrap } from "./errors.ts";
+import { Line, type Waiting } from "./line.ts";
+import { Failure } from "./thread/protocol.ts";
+
+/** Whether a connection can still be used. */
+export function usable<R>(connection: Connection<R>): boolean {
+  return !connection.closed && !coreOf(connection).client.over;
+}
+
+export class Readers<R> {
+  /** How many there may be. */
+  readonly most: number;
+  readonly #open: () => Promise<Connection<R>>;
+  readonly #idle: Connection<R>[] = [];
+  readonly #lent = new Set<Connection<R>>();
+  readonly #line: Line<null, Connection<R>>;
+  #opening = 0;
+
+  constructor(most: number, open: () => Promise<Connection<R>>) {
+    this.most = most;
+    this.#open = open;
+    const reason = most === 1 ? "the reader is busy" : `all ${most} readers are busy`;
+    this.#line = new Line(() => reason);
+  }
+
+  /** Readers that are open. */
+  get open(): number {
+    return this.#idle.length + this.#lent.size;
+  }
+
+  /** Readers that are lent. */
+  get lent(): number {
+    return this.#lent.size;
+  }
+
+  /** How many wait for one. */
+  get waiting(): number {
+    return this.#line.length;
+  }
+
+  /** The reader lent to the code that is running. */
+  current(): Connection<R> | undefined {
+    for (const reader of this.#lent) {
+      const { scope } = coreOf(reader);
+      if (scope.current() !== scope) return reader;
+    }
+    return undefined;
+  }
+
+  /** Lends a reader, at once or in turn. */
+  async borrow(waiting: Waiting): Promise<Connection<R>> {
+    waiting.signal?.throwIfAborted();
+    for (let reader; (reader = this.#idle.pop());) {
+      if (usable(reader)) return this.#lend(reader);
+    }
+    const turn = this.#line.join(null, (reader) => reader, waiting);
+    this.#grow();
+    return unwrap(await turn);
+  }
+
+  /** Takes one back, and lends it to whoever waits longest. A broken one is replaced. */
+  giveBack(reader: Connection<R>): void {
+    if (!this.#lent.delete(reader)) return;
+    if (usable(reader)) this.#offer(reader);
+    else this.#grow();
+  }
+
+  /** Closes all. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#idle, ...this.#lent].map((reader) => reader.close()));
+  }
+
+  #lend(reader: Connection<R>): Connection<R> {
+    this.#lent.add(reader);
+    return reader;
+  }
+
+  #offer(reader: Connection<R>): void {
+    if (this.#line.length > 0) this.#line.admit(this.#lend(reader));
+    else this.#idle.push(reader);
+  }
+
+  /** Opens readers for those in line, as far as there may be more. */
+  async #grow(): Promise<void> {
+    if (this.#opening >= this.#line.length || this.open + this.#opening >= this.most) return;
+    this.#opening++;
+    try {
+      this.#offer(await this.#open());
+    } catch (error) {
+      const why = new Failure("OperationalError", "", -1, -1, error);
+      if (this.#line.length > 0) this.#line.refuseFirst(why);
+    } finally {
+      this.#opening--;
+    }
+    await this.#grow();
+  }
+}

@@ -1,0 +1,53 @@
+/**
+ * Where a pool's statements go: to a reader or to the writer.
+ *
+ * @module
+ */
+import { type Connection, coreOf } from "./connection.ts";
+import { Failure } from "./thread/protocol.ts";
+import { firstWord, isSetting } from "./thread/sql.ts";
+
+/**
+ * To a reader; to a reader if SQLite says that it reads only; to the writer; to every connection;
+ * or nowhere, since the next one could run on another connection.
+ */
+export type Route = "read" | "ask" | "write" | "all" | "refuse";
+
+/** How many texts it is remembered of. */
+const KNOWN_TEXTS = 1000;
+/** First words of what may read only: SQLite is asked of each text. All else goes to the writer. */
+const MAY_READ = ["SELECT", "WITH", "VALUES", "PRAGMA", "EXPLAIN"];
+const TRANSACTION_WORDS = ["BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"];
+
+const encoder = new TextEncoder();
+
+export class Routes {
+  readonly #known = new Map<string, Route>();
+
+  /** Where a statement goes, as far as that is known. */
+  of(sql: string): Route {
+    return this.#known.get(sql) ?? this.#learn(sql, guess(encoder.encode(sql)));
+  }
+
+  /** Asks SQLite whether a statement reads only. */
+  async ask<R>(sql: string, reader: Connection<R>): Promise<boolean> {
+    const reads = await coreOf(reader).client.call("isReadonly", [sql]);
+    // What does not compile there, for want of a temporary table say, may do so in the writer.
+    if (reads instanceof Failure) return false;
+    this.#learn(sql, reads ? "read" : "write");
+    return reads;
+  }
+
+  #learn(sql: string, route: Route): Route {
+    if (this.#known.size >= KNOWN_TEXTS) this.#known.clear();
+    this.#known.set(sql, route);
+    return route;
+  }
+}
+
+function guess(sql: Uint8Array): Route {
+  const word = firstWord(sql);
+  if (TRANSACTION_WORDS.includes(word)) return "refuse";
+  if (isSetting(sql)) return "all";
+  return MAY_READ.includes(word) ? "ask" : "write";
+}
