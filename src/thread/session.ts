@@ -5,11 +5,12 @@
  */
 import { SQLITE_LIMIT_LENGTH, SQLITE_LIMIT_SQL_LENGTH } from "../../ffi/constants.ts";
 import { load } from "../../ffi/libsqlite3.ts";
-import { SQLITE_ABORT_ROLLBACK, SQLITE_BUSY, SQLITE_INTERRUPT } from "../../ffi/result_codes.ts";
-import { Database, SqliteFailure } from "../../ffi/sqlite.ts";
+import { SQLITE_ABORT_ROLLBACK } from "../../ffi/result_codes.ts";
+import { Database } from "../../ffi/sqlite.ts";
 import type { Address } from "../../ffi/types.ts";
 import { bindParameters } from "./bind.ts";
 import { Reader } from "./codec.ts";
+import { fetchRows, type Rows } from "./fetch.ts";
 import type { Channel } from "./pipe.ts";
 import {
   ALL,
@@ -17,33 +18,13 @@ import {
   type Executed,
   Failure,
   type IsolationLevel,
-  ONE,
   type Operations,
 } from "./protocol.ts";
-import type { BatchWriter } from "./rows.ts";
 import { type Prepared, type Run, Slots } from "./statements.ts";
+import { interruption, Stops } from "./stops.ts";
 
-/** A batch that has reached this many bytes is sent: at most a few milliseconds to decode. */
-const BATCH_BYTES = 1 << 16;
-/** A batch that has the rows asked for is filled further for this many milliseconds. */
-const BATCH_TIME = 2;
 /** Values larger than this are not kept bound once their statement has run. */
 const LARGE_PARAMETERS = 1 << 16;
-/** Milliseconds between tries for a lock, as in SQLite's own busy handler. */
-const DELAYS = [1, 2, 5, 10, 15, 20, 25, 25, 25, 50, 50, 100];
-/** How many instructions of SQLite's are run before each look whether the call is cancelled: 50 us. */
-const LOOK_EVERY = 4000;
-
-/** Where rows go: batches of the reply that is being made. */
-export interface Rows {
-  /** Starts a batch. */
-  begin(): BatchWriter;
-  /** Sends the batch ahead of the reply and starts another. */
-  next(): void;
-  /** Ends the batch, which goes with the reply. */
-  end(): void;
-}
-
 const encoder = new TextEncoder();
 const NO_RESULT: Executed = [true, -1, null, null];
 
@@ -54,6 +35,7 @@ export class Session implements Omit<Operations, "open"> {
   /** Rows changed since the opening. */
   totalChanges = 0;
   readonly #channel: Channel;
+  readonly #stops: Stops;
   readonly #rows: Rows;
   readonly #slots: Slots;
   readonly #runs = new Map<number, Run>();
@@ -61,33 +43,27 @@ export class Session implements Omit<Operations, "open"> {
   readonly #failed = new Set<number>();
   #isolationLevel: IsolationLevel;
   #autocommit: Autocommit;
-  #timeout: number;
   /** The transaction that `begin` began, if it is still on, or that SQLite has rolled back. */
   #transaction: "none" | "open" | "lost" = "none";
-  #interruptsSeen: number;
-  /** The call that runs, if it may be cancelled. */
-  #call: number | null = null;
   /** What a setter failed with: nobody waits for a setter, so the next call says it. */
   #owed: unknown;
+  readonly #explain = (error: unknown): unknown => this.explain(error);
 
   constructor(channel: Channel, rows: Rows, ...request: Parameters<Operations["open"]>) {
     const [filename, flags, trustedSchema, timeout, isolationLevel, autocommit, path] = request;
     channel.takeHandle();
     this.database = Database.open(load(path), filename, flags, trustedSchema);
     this.#channel = channel;
-    this.#interruptsSeen = channel.interrupts();
+    this.#stops = new Stops(channel, this.database, timeout);
     this.#rows = rows;
     this.#slots = new Slots(this.database);
     this.#isolationLevel = isolationLevel;
     this.#autocommit = autocommit;
-    this.#timeout = timeout;
-    const looks = this.database.setHandlers(this.#waiter(), () => this.#cancelled());
-    if (!looks) this.database.setBusyTimeout(timeout);
     this.opened = [
       this.database.handle,
       this.database.limit(SQLITE_LIMIT_LENGTH, -1),
       this.database.limit(SQLITE_LIMIT_SQL_LENGTH, -1),
-      looks,
+      this.#stops.looks,
     ];
     try {
       if (autocommit === false) this.#run("BEGIN");
@@ -97,15 +73,9 @@ export class Session implements Omit<Operations, "open"> {
     }
   }
 
-  /** Before each request: from here on an interrupt is meant for it, or that call's cancellation. */
+  /** Before each request, with its number if it may be cancelled. */
   start(call: number | null): void {
-    const interrupts = this.#channel.interrupts();
-    if (interrupts !== this.#interruptsSeen) this.#interruptRuns();
-    this.#interruptsSeen = interrupts;
-    if ((call === null) !== (this.#call === null)) {
-      this.database.progressHandler(call === null ? 0 : LOOK_EVERY);
-    }
-    this.#call = call;
+    if (this.#stops.start(call)) this.#interruptRuns();
   }
 
   /**
@@ -113,30 +83,17 @@ export class Session implements Omit<Operations, "open"> {
    * with, or that the transaction is gone that it counts on.
    */
   #admit(): void {
-    if (this.#cancelled()) throw cancellation();
+    this.#stops.check();
     const owed = this.#owed;
     this.#owed = undefined;
     if (owed !== undefined) throw owed;
     if (this.#transaction === "lost") throw lost();
   }
 
-  #cancelled(): boolean {
-    return this.#call !== null && this.#channel.cancelled(this.#call);
-  }
-
-  #interrupted(): boolean {
-    return this.#channel.interrupts() !== this.#interruptsSeen;
-  }
-
   /** What a handler's throw says to the other half. */
   explain(error: unknown): unknown {
     if (this.#transaction === "open" && this.database.autocommit()) this.#transaction = "lost";
-    if (!(error instanceof SqliteFailure)) return error;
-    const code = error.errno & 0xff;
-    if (code !== SQLITE_BUSY && code !== SQLITE_INTERRUPT) return error;
-    if (this.#cancelled()) return cancellation();
-    // The busy handler gave up since it was interrupted, but SQLite can only say that it is busy.
-    return code === SQLITE_BUSY && this.#interrupted() ? interruption() : error;
+    return this.#stops.explain(error);
   }
 
   execute(
@@ -157,7 +114,7 @@ export class Session implements Omit<Operations, "open"> {
     try {
       bindParameters(statement, new Reader(parameters), this.#holder(parameters));
       this.#beginImplicitly(prepared);
-      const ended = this.#step(run, prepared.changes ? ALL : rows, true);
+      const ended = this.#fetch(run, prepared.changes ? ALL : rows, true);
       const columns = prepared.describe();
       if (!ended) this.#runs.set(result, run);
       else this.#release(run.prepared, parameters.length);
@@ -234,7 +191,7 @@ export class Session implements Omit<Operations, "open"> {
     try {
       this.#admit();
       if (run.failure) throw run.failure;
-      const ended = this.#step(run, rows, false);
+      const ended = this.#fetch(run, rows, false);
       if (ended) this.reset(result);
       return ended;
     } catch (error) {
@@ -266,13 +223,13 @@ export class Session implements Omit<Operations, "open"> {
   begin(mode: string, timeout: number): boolean {
     this.#admit();
     if (!this.database.autocommit()) return false;
-    this.#withTimeout(timeout, () => this.#run(`BEGIN ${mode}`));
+    this.#stops.within(timeout, () => this.#run(`BEGIN ${mode}`));
     this.#transaction = "open";
     return true;
   }
 
   end(command: "COMMIT" | "ROLLBACK"): null {
-    if (this.#cancelled()) throw cancellation();
+    this.#stops.check();
     const was = this.#transaction;
     // Results that were opened in it end with it.
     for (const [result, run] of this.#runs) if (run.inTransaction) this.reset(result);
@@ -364,7 +321,7 @@ export class Session implements Omit<Operations, "open"> {
   #run(sql: string): void {
     const bytes = encoder.encode(sql);
     for (let at = 0; at < bytes.length;) {
-      if (this.#cancelled()) throw cancellation();
+      this.#stops.check();
       const [statement, end] = this.database.prepare(bytes, at, false);
       at = end;
       if (statement === null) continue;
@@ -375,6 +332,10 @@ export class Session implements Omit<Operations, "open"> {
         if (!statement.readonly) this.#countChanges();
       }
     }
+  }
+
+  #fetch(run: Run, rows: number, first: boolean): boolean {
+    return fetchRows(run, rows, first, this.#rows, this.#explain);
   }
 
   #beginImplicitly(prepared: Prepared): void {
@@ -406,92 +367,6 @@ export class Session implements Omit<Operations, "open"> {
     }
     prepared.release();
   }
-
-  /** Hands out rows: at least as many as asked for, and more while that is quick. True at the end. */
-  #step(run: Run, rows: number, first: boolean): boolean {
-    const { statement } = run;
-    let more = statement.step();
-    if (first) run.prepared.refresh();
-    if (!more) return true;
-    const batch = this.#rows.begin();
-    try {
-      if (rows === ALL) {
-        do {
-          batch.add(statement);
-          if (batch.length >= BATCH_BYTES) this.#rows.next();
-        } while (statement.step());
-        more = false;
-      } else {
-        const deadline = performance.now() + BATCH_TIME;
-        do {
-          batch.add(statement);
-          if (rows === ONE) more = false; // nobody will ask for what follows
-        } while (more && !this.#enough(batch, rows, deadline) && (more = this.#advance(run)));
-      }
-      this.#rows.end();
-    } catch (error) {
-      this.database.dropText();
-      throw error;
-    }
-    return !more && run.failure === undefined;
-  }
-
-  /** A step. Should it fail, the rows before are handed out first: more will be asked for. */
-  #advance(run: Run): boolean {
-    try {
-      return run.statement.step();
-    } catch (error) {
-      run.failure = this.explain(error);
-      return false;
-    }
-  }
-
-  /** Whether a batch has what was asked for and is as large as it should get. */
-  #enough(batch: BatchWriter, rows: number, deadline: number): boolean {
-    const { rowCount } = batch;
-    if (batch.length >= BATCH_BYTES) return true;
-    // Reading the clock costs about as much as a row, so it is looked at less and less often.
-    return rowCount >= rows && (rowCount < 16 || (rowCount & 15) === 0) &&
-      performance.now() >= deadline;
-  }
-
-  /** SQLite's busy handler: waits as SQLite's own would, but ends at once when interrupted. */
-  #waiter(): (tries: number) => boolean {
-    let since = 0;
-    const stop = () => this.#interrupted() || this.#cancelled();
-    return (tries) => {
-      const now = performance.now();
-      if (tries === 0) since = now;
-      const left = since + this.#timeout - now;
-      if (left <= 0) return false;
-      const delay = DELAYS[Math.min(tries, DELAYS.length - 1)]!;
-      return this.#channel.pause(Math.min(delay, left), stop);
-    };
-  }
-
-  /** Waits for other connections for that time, in milliseconds, during `work`. */
-  #withTimeout(timeout: number, work: () => void): void {
-    const usual = this.#timeout;
-    this.#setTimeout(timeout);
-    try {
-      work();
-    } finally {
-      this.#setTimeout(usual);
-    }
-  }
-
-  #setTimeout(timeout: number): void {
-    this.#timeout = timeout;
-    if (!this.opened[3]) this.database.setBusyTimeout(timeout);
-  }
-}
-
-function cancellation(): Failure {
-  return new Failure("Cancelled", "");
-}
-
-function interruption(): SqliteFailure {
-  return new SqliteFailure(SQLITE_INTERRUPT, "interrupted", -1);
 }
 
 function lost(): Failure {

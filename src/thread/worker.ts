@@ -8,6 +8,7 @@
  */
 import { workerData } from "node:worker_threads";
 import { SqliteFailure } from "../../ffi/sqlite.ts";
+import type { Rows } from "./fetch.ts";
 import { Inbox, type Plain, Writer } from "./codec.ts";
 import { Channel } from "./pipe.ts";
 import {
@@ -21,7 +22,7 @@ import {
   type Request,
 } from "./protocol.ts";
 import { BatchWriter } from "./rows.ts";
-import { type Rows, Session } from "./session.ts";
+import { Session } from "./session.ts";
 
 /** How long to look for the next request before sleeping, in milliseconds: at least, at most. */
 const SPIN_LEAST = 0.002;

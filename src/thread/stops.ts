@@ -1,0 +1,113 @@
+/**
+ * What stops a call before its end: an interrupt, its cancellation, a lock it has waited for too
+ * long.
+ *
+ * @module
+ */
+import { SQLITE_BUSY, SQLITE_INTERRUPT } from "../../ffi/result_codes.ts";
+import { type Database, SqliteFailure } from "../../ffi/sqlite.ts";
+import type { Channel } from "./pipe.ts";
+import { Failure } from "./protocol.ts";
+
+/** Milliseconds between tries for a lock, as in SQLite's own busy handler. */
+const DELAYS = [1, 2, 5, 10, 15, 20, 25, 25, 25, 50, 50, 100];
+/** How many instructions of SQLite's are run before each look whether the call is cancelled: 50 us. */
+const LOOK_EVERY = 4000;
+
+export class Stops {
+  /** Whether a call can be stopped while it runs; else SQLite itself waits for locks. */
+  readonly looks: boolean;
+  readonly #channel: Channel;
+  readonly #database: Database;
+  #timeout: number;
+  #interruptsSeen: number;
+  /** The call that runs, if it may be cancelled. */
+  #call: number | null = null;
+
+  /** `timeout` is how long to wait for locks, in milliseconds. */
+  constructor(channel: Channel, database: Database, timeout: number) {
+    this.#channel = channel;
+    this.#database = database;
+    this.#timeout = timeout;
+    this.#interruptsSeen = channel.interrupts();
+    this.looks = database.setHandlers(this.#waiter(), () => this.#cancelled());
+    if (!this.looks) database.setBusyTimeout(timeout);
+  }
+
+  /**
+   * From here on an interrupt is meant for this call. Returns whether there was one for the last
+   * call, whose mark may still be set.
+   */
+  start(call: number | null): boolean {
+    const interrupts = this.#channel.interrupts();
+    const interrupted = interrupts !== this.#interruptsSeen;
+    this.#interruptsSeen = interrupts;
+    if ((call === null) !== (this.#call === null)) {
+      this.#database.progressHandler(call === null ? 0 : LOOK_EVERY);
+    }
+    this.#call = call;
+    return interrupted;
+  }
+
+  /** Throws when the call has been cancelled. */
+  check(): void {
+    if (this.#cancelled()) throw cancellation();
+  }
+
+  /** What an error means. */
+  explain(error: unknown): unknown {
+    if (!(error instanceof SqliteFailure)) return error;
+    const code = error.errno & 0xff;
+    if (code !== SQLITE_BUSY && code !== SQLITE_INTERRUPT) return error;
+    if (this.#cancelled()) return cancellation();
+    // The busy handler gave up since it was interrupted, but SQLite can only say that it is busy.
+    return code === SQLITE_BUSY && this.#interrupted() ? interruption() : error;
+  }
+
+  /** During `work`, waits for locks at most that long, in milliseconds. */
+  within(timeout: number, work: () => void): void {
+    const usual = this.#timeout;
+    this.#setTimeout(timeout);
+    try {
+      work();
+    } finally {
+      this.#setTimeout(usual);
+    }
+  }
+
+  #setTimeout(timeout: number): void {
+    this.#timeout = timeout;
+    if (!this.looks) this.#database.setBusyTimeout(timeout);
+  }
+
+  #cancelled(): boolean {
+    return this.#call !== null && this.#channel.cancelled(this.#call);
+  }
+
+  #interrupted(): boolean {
+    return this.#channel.interrupts() !== this.#interruptsSeen;
+  }
+
+  /** SQLite's busy handler: waits as SQLite's own would, but ends at once when stopped. */
+  #waiter(): (tries: number) => boolean {
+    let since = 0;
+    const stop = () => this.#interrupted() || this.#cancelled();
+    return (tries) => {
+      const now = performance.now();
+      if (tries === 0) since = now;
+      const left = since + this.#timeout - now;
+      if (left <= 0) return false;
+      const delay = DELAYS[Math.min(tries, DELAYS.length - 1)]!;
+      return this.#channel.pause(Math.min(delay, left), stop);
+    };
+  }
+}
+
+/** What an interrupted call fails with. */
+export function interruption(): SqliteFailure {
+  return new SqliteFailure(SQLITE_INTERRUPT, "interrupted", -1);
+}
+
+function cancellation(): Failure {
+  return new Failure("Cancelled", "");
+}
