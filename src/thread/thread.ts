@@ -206,6 +206,7 @@ export class Thread {
 
   /** Should a runtime ever lose a wake-up, it costs a moment, not the answer. */
   readonly #beat = (): void => {
+    if (this.#ready()) this.#listening = false; // what was to say so may never come
     this.channel.workerBell.ring();
     this.#turn();
   };
