@@ -19,6 +19,7 @@ export * from "./ffi/constants.ts";
 export * from "./ffi/result_codes.ts";
 export { connect, Connection } from "./src/connection.ts";
 export { Cursor, CursorRequest } from "./src/cursor.ts";
+export { registerDates, registerTemporal } from "./src/dates.ts";
 export {
   DatabaseError,
   DataError,
@@ -56,6 +57,15 @@ export {
   type TransactionOptions,
   TransactionType,
 } from "./src/transaction.ts";
+export {
+  type Adapter,
+  type Class,
+  type Converter,
+  PARSE_COLNAMES,
+  PARSE_DECLTYPES,
+  registerAdapter,
+  registerConverter,
+} from "./src/types.ts";
 export type { Bindable, SqlParameters, SqlValue } from "./src/values.ts";
 export {
   completeStatement,

@@ -376,6 +376,13 @@ export class Statement {
     return this.#library.sqlite3_column_bytes(this.handle, column);
   }
 
+  /** Bytes of a value as a BLOB, whatever it is. */
+  blobLength(column: number): number {
+    // In this order: the first may convert the value, the second then tells its length.
+    this.#library.sqlite3_column_blob(this.handle, column);
+    return this.#library.sqlite3_column_bytes(this.handle, column);
+  }
+
   /** Adds a TEXT value to the database's text block and returns its length in bytes. */
   appendText(column: number): number {
     // In this order: the first may convert the value, the second then tells its length.

@@ -84,7 +84,16 @@ async function open<R>(database: unknown, options: unknown): Promise<Connection<
     (settings.uri ? SQLITE_OPEN_URI : 0);
   const reply = await client.call(
     "open",
-    [filename, flags, trustedSchema, timeout, isolationLevel, autocommit, library.path],
+    [
+      filename,
+      flags,
+      trustedSchema,
+      timeout,
+      isolationLevel,
+      autocommit,
+      settings.detectTypes,
+      library.path,
+    ],
     undefined,
     signal,
   );

@@ -9,16 +9,25 @@ import type { ColumnDescription } from "./row.ts";
 import type { Waiting } from "./line.ts";
 import { Scope } from "./scope.ts";
 import type { Client } from "./thread/client.ts";
+import { converterKeys } from "./types.ts";
 import { StatementCache } from "./thread/slots.ts";
 import type { Limits } from "./values.ts";
+
+/** The columns of a result. */
+export interface ResultColumns {
+  readonly description: readonly ColumnDescription[] | null;
+  /** The key of each column's converter; null when none has one. */
+  readonly converters: readonly (string | null)[] | null;
+}
 
 export class Core {
   readonly settings: Settings;
   readonly limits: Limits;
-  readonly statements: StatementCache<readonly ColumnDescription[]>;
+  readonly statements: StatementCache<ResultColumns>;
   readonly client: Client;
   /** The connection as a scope: what is not inside of a transaction runs here. */
   readonly scope: Scope;
+  #converters = 0;
   #lastResult = 0;
   #lastSavepoint = 0;
   closed = false;
@@ -40,6 +49,15 @@ export class Core {
   /** Throws when the connection is closed. */
   check(): void {
     if (this.closed) throw new ProgrammingError("Cannot operate on a closed database.");
+  }
+
+  /** Tells the worker which types have converters, if it has to know and does not. */
+  tellConverters(): void {
+    if (this.settings.detectTypes === 0) return;
+    const [version, keys] = converterKeys();
+    if (version === this.#converters) return;
+    this.#converters = version;
+    this.client.call("setConverters", [keys()]);
   }
 
   /** A number for a result. */

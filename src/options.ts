@@ -37,6 +37,11 @@ export interface ConnectOptions<R = SqlValue[]> {
    * transaction is always open. Source: Python 3.12's `sqlite3`.
    */
   autocommit?: Autocommit | undefined;
+  /**
+   * Where to look for the type that tells which converter reads a column: `PARSE_DECLTYPES` (1),
+   * `PARSE_COLNAMES` (2), or their sum, by which the name counts first. Default 0: nowhere.
+   */
+  detectTypes?: number | undefined;
   /** Prepared statements kept, least recently used first out. Default 128. */
   cachedStatements?: number | undefined;
   /** Open for reading only. Default false. */
@@ -68,6 +73,7 @@ export interface Settings {
   timeout: number;
   isolationLevel: IsolationLevel;
   autocommit: Autocommit;
+  detectTypes: number;
   cachedStatements: number;
   readonly: boolean;
   uri: boolean;
@@ -178,6 +184,7 @@ const CHECKS: Checks<Settings> = {
   timeout: [checkTimeout, 5000],
   isolationLevel: [checkIsolationLevel, "DEFERRED"],
   autocommit: [checkAutocommit, "legacy"],
+  detectTypes: [oneOf("detectTypes", 0, 1, 2, 3), 0],
   cachedStatements: [integer("cachedStatements", 0), 128],
   readonly: [oneOf("readonly", true, false), false],
   uri: [oneOf("uri", true, false), false],

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Core } from "./core.ts";
+import type { Core, ResultColumns } from "./core.ts";
 import { DataError, OperationalError, ProgrammingError, unwrap } from "./errors.ts";
 import type { ColumnDescription } from "./row.ts";
 import type { Waiting } from "./line.ts";
@@ -12,6 +12,7 @@ import type { Receive } from "./thread/client.ts";
 import { type ColumnList, Failure } from "./thread/protocol.ts";
 import { readBatch, Undecodable } from "./thread/rows.ts";
 import type { KnownStatement } from "./thread/slots.ts";
+import { type Converter, converterOf } from "./types.ts";
 import type { SqlValue } from "./values.ts";
 
 export class Result {
@@ -36,6 +37,7 @@ export class Result {
   /** No rows are left in the worker. */
   #ended = true;
   #filling: Promise<void> | null = null;
+  #converters: (Converter | undefined)[] | null = null;
   /** What is to be thrown once the rows before it have been handed out. */
   #failure: { readonly error: unknown } | null = null;
 
@@ -84,10 +86,11 @@ export class Result {
     const { client, statements } = this.#core;
     this.#sql = sql;
     this.#waiting = waiting;
-    let known!: KnownStatement<readonly ColumnDescription[]>;
+    let known!: KnownStatement<ResultColumns>;
     this.#scope = this.#scope.current();
     // A text is told to the worker once, so it is looked up in the order of sending.
     const executing = this.#scope.send((signal) => {
+      this.#core.tellConverters();
       const [statement, text] = statements.get(sql);
       known = statement;
       const request = [this.#id, statement.slot, text, parameters, rows] as const;
@@ -97,8 +100,11 @@ export class Result {
     const reply = await executing;
     this.executing = null;
     const [ended, rowCount, insertedRowId, columns] = unwrap(reply, sql);
-    if (columns) known.description = describe(columns);
-    this.description = known.description;
+    if (columns) known.columns = describe(columns);
+    const { description, converters } = known.columns ?? NO_COLUMNS;
+    this.description = description;
+    this.#converters = converters?.map((key) => key === null ? undefined : converterOf(key)) ??
+      null;
     this.rowCount = rowCount;
     this.insertedRowId = insertedRowId;
     this.#ended = ended;
@@ -140,19 +146,26 @@ export class Result {
 
   /** Up to `count` of the rows that have come in. */
   take(count: number): SqlValue[][] {
-    if (this.#next === 0 && count >= this.#rows.length) return this.#rows.splice(0);
+    if (this.#next === 0 && count >= this.#rows.length) {
+      return this.#convertAll(this.#rows.splice(0));
+    }
     const taken = this.#rows.slice(this.#next, this.#next + count);
     this.#next += taken.length;
     this.#tidy();
-    return taken;
+    return this.#convertAll(taken);
   }
 
   /** The next of the rows that have come in. */
   takeOne(): SqlValue[] | undefined {
     if (this.#next === this.#rows.length) return undefined;
-    const row = this.#rows[this.#next++];
+    const row = this.#rows[this.#next++]!;
     this.#tidy();
-    return row;
+    return this.#converters ? convert(row, this.#converters) : row;
+  }
+
+  #convertAll(rows: SqlValue[][]): SqlValue[][] {
+    const converters = this.#converters;
+    return converters ? rows.map((row) => convert(row, converters)) : rows;
   }
 
   /** Forgets the rows that are left. Settles when the worker has, too; never rejects. */
@@ -208,8 +221,23 @@ export class Result {
   }
 }
 
-function describe(columns: ColumnList): readonly ColumnDescription[] | null {
-  return columns.length === 0
-    ? null
-    : columns.map(([name, declaredType]) => ({ name, declaredType }));
+const NO_COLUMNS: ResultColumns = { description: null, converters: null };
+
+function describe(columns: ColumnList): ResultColumns {
+  if (columns.length === 0) return NO_COLUMNS;
+  return {
+    description: columns.map(([name, declaredType]) => ({ name, declaredType })),
+    converters: columns.some(([, , key]) => key !== null) ? columns.map(([, , key]) => key) : null,
+  };
+}
+
+/** Has converters make what they make of their columns' bytes; nothing is null. */
+function convert(row: SqlValue[], converters: readonly (Converter | undefined)[]): SqlValue[] {
+  for (let i = 0; i < row.length; i++) {
+    const converter = converters[i];
+    const bytes = row[i];
+    if (converter === undefined || !(bytes instanceof Uint8Array)) continue;
+    row[i] = bytes.length === 0 ? null : converter(bytes) as SqlValue;
+  }
+  return row;
 }

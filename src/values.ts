@@ -18,6 +18,7 @@ import {
   Writer,
 } from "./thread/codec.ts";
 import { Failure } from "./thread/protocol.ts";
+import { type Adapter, adapterOf } from "./types.ts";
 
 /**
  * A value as SQLite stores it: NULL, INTEGER, REAL, TEXT or BLOB. An INTEGER is read as a `number`
@@ -126,7 +127,12 @@ function writeMapping(
 }
 
 /** Appends a value, or appends nothing and returns why. */
-function writeValue(writer: Writer, value: unknown, limits: Limits): Failure | void {
+function writeValue(
+  writer: Writer,
+  value: unknown,
+  limits: Limits,
+  adapts = true,
+): Failure | void {
   switch (typeof value) {
     case "number":
       return writeNumber(writer, value);
@@ -141,12 +147,34 @@ function writeValue(writer: Writer, value: unknown, limits: Limits): Failure | v
       return writer.int32(value ? 1 : 0);
   }
   if (value === null) return writer.u8(NULL);
+  const adapter = typeof value === "object" && adapts ? adapterOf(value) : undefined;
+  if (adapter) return writeAdapted(writer, value, adapter, limits);
   const bytes = bytesOf(value);
   if (bytes && isDetached(value as object)) {
     return new Failure("ProgrammingError", "its buffer is detached");
   }
   if (bytes) return tooLong(bytes.length, limits) ?? writer.blob(bytes);
   return new Failure("ProgrammingError", `type '${typeName(value)}' is not supported`);
+}
+
+/** Appends what an adapter makes of a value. */
+function writeAdapted(
+  writer: Writer,
+  value: unknown,
+  adapter: Adapter<never>,
+  limits: Limits,
+): Failure | void {
+  let adapted: unknown;
+  try {
+    adapted = adapter(value as never);
+  } catch (error) {
+    const message = `The adapter of type '${typeName(value)}' raised an error`;
+    throw new ProgrammingError(message, { cause: error });
+  }
+  const refusal = writeValue(writer, adapted, limits, false);
+  if (!refusal) return;
+  const message = `the adapter of type '${typeName(value)}' returned: ${refusal.message}`;
+  return new Failure(refusal.kind, message, refusal.errno);
 }
 
 function writeNumber(writer: Writer, value: number): void {

@@ -6,6 +6,7 @@
 import { ALL, ONE } from "./protocol.ts";
 import type { BatchWriter } from "./rows.ts";
 import type { Run } from "./statements.ts";
+import type { Types } from "./types.ts";
 
 /** A batch that has reached this many bytes is sent: at most a few milliseconds to decode. */
 const BATCH_BYTES = 1 << 16;
@@ -24,31 +25,36 @@ export interface Rows {
 
 /**
  * Hands out rows: at least as many as asked for, and more while that is quick. True at the end.
+ * `types` are given the first time.
  * `explain` tells what an error means; one that comes after rows is kept until these are out.
  */
 export function fetchRows(
   run: Run,
   wanted: number,
-  first: boolean,
+  types: Types | null,
   rows: Rows,
   explain: (error: unknown) => unknown,
 ): boolean {
   const { prepared, statement } = run;
   let more = statement.step();
-  if (first) prepared.refresh();
+  if (types) {
+    prepared.refresh();
+    run.source = prepared.source(types);
+  }
   if (!more) return true;
+  const { source } = run;
   const batch = rows.begin();
   try {
     if (wanted === ALL) {
       do {
-        batch.add(statement);
+        batch.add(source);
         if (batch.length >= BATCH_BYTES) rows.next();
       } while (statement.step());
       more = false;
     } else {
       const deadline = performance.now() + BATCH_TIME;
       do {
-        batch.add(statement);
+        batch.add(source);
         if (wanted === ONE) more = false; // nobody will ask for what follows
       } while (more && !isEnough(batch, wanted, deadline) && (more = advance(run, explain)));
     }

@@ -11,8 +11,18 @@ export type IsolationLevel = "DEFERRED" | "IMMEDIATE" | "EXCLUSIVE" | null;
 /** Who controls transactions: the isolation level (as ever), SQLite alone, or PEP 249. */
 export type Autocommit = "legacy" | boolean;
 
-/** A result's columns: name and declared type. */
-export type ColumnList = readonly (readonly [name: string, declaredType: string | null])[];
+/** `detectTypes`: look at the declared type of a column. */
+export const PARSE_DECLTYPES = 1;
+
+/** `detectTypes`: look for a type in the column's name, as in `SELECT x AS "x [date]"`. */
+export const PARSE_COLNAMES = 2;
+
+/** A result's columns: name, declared type, and the key of its converter. */
+export type ColumnList = readonly (readonly [
+  name: string,
+  declaredType: string | null,
+  converter: string | null,
+])[];
 
 /** What is left to know once a statement has run. */
 export type Executed = readonly [
@@ -41,6 +51,7 @@ export interface Operations {
     timeout: number,
     isolationLevel: IsolationLevel,
     autocommit: Autocommit,
+    detectTypes: number,
     library: string,
   ): readonly [
     handle: bigint | number,
@@ -85,6 +96,8 @@ export interface Operations {
   isReadonly(sql: string): boolean;
   /** Ends all results and, if one is open, the transaction: for the next who uses the connection. */
   tidy(): null;
+  /** Columns of these types are read as the bytes of their text or blob. */
+  setConverters(keys: readonly string[]): null;
   setIsolationLevel(level: IsolationLevel): null;
   setAutocommit(autocommit: Autocommit): null;
   close(): null;
@@ -109,6 +122,7 @@ export const OPERATIONS = [
   "control",
   "isReadonly",
   "tidy",
+  "setConverters",
   "setIsolationLevel",
   "setAutocommit",
   "close",

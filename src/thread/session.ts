@@ -22,6 +22,7 @@ import {
 } from "./protocol.ts";
 import { type Prepared, type Run, Slots } from "./statements.ts";
 import { interruption, Stops } from "./stops.ts";
+import { Types } from "./types.ts";
 
 /** Values larger than this are not kept bound once their statement has run. */
 const LARGE_PARAMETERS = 1 << 16;
@@ -38,6 +39,7 @@ export class Session implements Omit<Operations, "open"> {
   readonly #stops: Stops;
   readonly #rows: Rows;
   readonly #slots: Slots;
+  readonly #types: Types;
   readonly #runs = new Map<number, Run>();
   /** Results whose executeMany has failed: what was sent of it behind is not done. */
   readonly #failed = new Set<number>();
@@ -50,13 +52,15 @@ export class Session implements Omit<Operations, "open"> {
   readonly #explain = (error: unknown): unknown => this.explain(error);
 
   constructor(channel: Channel, rows: Rows, ...request: Parameters<Operations["open"]>) {
-    const [filename, flags, trustedSchema, timeout, isolationLevel, autocommit, path] = request;
+    const [filename, flags, trustedSchema, timeout, isolationLevel, autocommit, detect, path] =
+      request;
     channel.takeHandle();
     this.database = Database.open(load(path), filename, flags, trustedSchema);
     this.#channel = channel;
     this.#stops = new Stops(channel, this.database, timeout);
     this.#rows = rows;
     this.#slots = new Slots(this.database);
+    this.#types = new Types(detect);
     this.#isolationLevel = isolationLevel;
     this.#autocommit = autocommit;
     this.opened = [
@@ -109,13 +113,13 @@ export class Session implements Omit<Operations, "open"> {
     const { statement } = prepared;
     if (statement === null) return NO_RESULT;
     const inTransaction = this.#transaction !== "none";
-    const run: Run = { prepared, statement, inTransaction, failure: undefined };
+    const run: Run = { prepared, statement, source: statement, inTransaction, failure: undefined };
     prepared.busy = true;
     try {
       bindParameters(statement, new Reader(parameters), this.#holder(parameters));
       this.#beginImplicitly(prepared);
-      const ended = this.#fetch(run, prepared.changes ? ALL : rows, true);
-      const columns = prepared.describe();
+      const ended = this.#fetch(run, prepared.changes ? ALL : rows, this.#types);
+      const columns = prepared.describe(this.#types);
       if (!ended) this.#runs.set(result, run);
       else this.#release(run.prepared, parameters.length);
       const changed = prepared.changes && this.#countChanges();
@@ -191,7 +195,7 @@ export class Session implements Omit<Operations, "open"> {
     try {
       this.#admit();
       if (run.failure) throw run.failure;
-      const ended = this.#fetch(run, rows, false);
+      const ended = this.#fetch(run, rows, null);
       if (ended) this.reset(result);
       return ended;
     } catch (error) {
@@ -255,6 +259,11 @@ export class Session implements Omit<Operations, "open"> {
   tidy(): null {
     for (const result of [...this.#runs.keys()]) this.reset(result);
     if (!this.database.autocommit()) this.#run("ROLLBACK");
+    return null;
+  }
+
+  setConverters(keys: readonly string[]): null {
+    this.#types.set(keys);
     return null;
   }
 
@@ -334,8 +343,8 @@ export class Session implements Omit<Operations, "open"> {
     }
   }
 
-  #fetch(run: Run, rows: number, first: boolean): boolean {
-    return fetchRows(run, rows, first, this.#rows, this.#explain);
+  #fetch(run: Run, rows: number, types: Types | null): boolean {
+    return fetchRows(run, rows, types, this.#rows, this.#explain);
   }
 
   #beginImplicitly(prepared: Prepared): void {

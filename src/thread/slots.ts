@@ -13,7 +13,7 @@ export interface KnownStatement<D> {
   readonly slot: number;
   readonly sql: string;
   /** The columns, once they are known. */
-  description: D | null;
+  columns: D | null;
 }
 
 /** Statements by text, the least recently used given up first. */
@@ -35,9 +35,9 @@ export class StatementCache<D> {
       return [this.#keep(known), null];
     }
     if (this.#capacity === 0 || sql.length > LONGEST) {
-      return [{ slot: -1, sql, description: null }, sql];
+      return [{ slot: -1, sql, columns: null }, sql];
     }
-    return [this.#keep({ slot: this.#freeSlot(), sql, description: null }), sql];
+    return [this.#keep({ slot: this.#freeSlot(), sql, columns: null }), sql];
   }
 
   #keep(statement: KnownStatement<D>): KnownStatement<D> {

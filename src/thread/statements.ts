@@ -5,6 +5,8 @@
  */
 import type { Database, Statement } from "../../ffi/sqlite.ts";
 import { type ColumnList, Failure } from "./protocol.ts";
+import type { Columns } from "./rows.ts";
+import { ConvertedColumns, type Types } from "./types.ts";
 import { firstWord, skipBlank, verb } from "./sql.ts";
 
 const encoder = new TextEncoder();
@@ -22,6 +24,10 @@ export class Prepared {
   kept: boolean;
   /** A result of it is being read. */
   busy = false;
+  #columns: ColumnList | null = null;
+  #source: Columns | null = null;
+  /** The version of the types that these hold for. */
+  #types = 0;
   #described = false;
   #reprepared = 0;
 
@@ -38,15 +44,36 @@ export class Prepared {
     this.kept = kept;
   }
 
-  /** The columns when the other side does not know them yet: at first and after a schema change. */
-  describe(): ColumnList | null {
-    const { statement } = this;
-    if (statement === null || this.#described) return null;
+  /** The columns when the other side does not know them yet: at first and after a change. */
+  describe(types: Types): ColumnList | null {
+    if (this.statement === null) return null;
+    this.#update(types);
+    if (this.#described) return null;
     this.#described = true;
-    return Array.from(
-      { length: statement.columnCount },
-      (_, i) => [statement.columnName(i), statement.columnDecltype(i)] as const,
-    );
+    return this.#columns ??= types.describe(this.statement);
+  }
+
+  /** What rows are read from. */
+  source(types: Types): Columns {
+    const statement = this.statement!;
+    if (!types.any) return statement;
+    this.#update(types);
+    if (this.#source) return this.#source;
+    const columns = this.#columns ??= types.describe(statement);
+    const any = columns.some(([, , key]) => key !== null);
+    return this.#source = any ? new ConvertedColumns(statement, columns) : statement;
+  }
+
+  #update({ version }: Types): void {
+    if (this.#types === version) return;
+    this.#types = version;
+    this.#forget();
+  }
+
+  #forget(): void {
+    this.#described = false;
+    this.#columns = null;
+    this.#source = null;
   }
 
   /** Takes note if the step before had SQLite compile the statement again. */
@@ -54,7 +81,7 @@ export class Prepared {
     const reprepared = this.statement!.reprepared();
     if (reprepared === this.#reprepared) return;
     this.#reprepared = reprepared;
-    this.#described = false;
+    this.#forget();
     this.statement!.refreshColumnCount();
   }
 
@@ -70,6 +97,8 @@ export class Prepared {
 export interface Run {
   readonly prepared: Prepared;
   readonly statement: Statement;
+  /** What its rows are read from; once the first has been stepped to. */
+  source: Columns;
   /** It was opened in a `transaction()`. */
   readonly inTransaction: boolean;
   /** What stopped it after rows that had to be handed out first. */

@@ -1,0 +1,104 @@
+/**
+ * Which columns are read as bytes, for a converter to make something of them.
+ *
+ * @module
+ */
+import type { Statement } from "../../ffi/sqlite.ts";
+import { type ColumnList, PARSE_COLNAMES, PARSE_DECLTYPES } from "./protocol.ts";
+import type { Columns } from "./rows.ts";
+
+const SQLITE_BLOB = 4;
+const SQLITE_NULL = 5;
+
+/** The types that have converters, and where to look for a column's type. */
+export class Types {
+  readonly #detect: number;
+  #keys: ReadonlySet<string> = new Set();
+  /** Changes with the types. */
+  version = 0;
+
+  constructor(detect: number) {
+    this.#detect = detect;
+  }
+
+  /** Whether any column may have a converter. */
+  get any(): boolean {
+    return this.#keys.size > 0;
+  }
+
+  set(keys: readonly string[]): void {
+    this.#keys = new Set(keys);
+    this.version++;
+  }
+
+  /** A statement's columns: name, declared type, and the key of its converter. */
+  describe(statement: Statement): ColumnList {
+    return Array.from({ length: statement.columnCount }, (_, i) => {
+      const name = statement.columnName(i);
+      const type = statement.columnDecltype(i);
+      const byName = this.#detect & PARSE_COLNAMES;
+      const shown = byName && name.includes(" [") ? name.slice(0, name.indexOf(" [")) : name;
+      return [shown, type, this.any ? this.#keyOf(name, type) : null] as const;
+    });
+  }
+
+  #keyOf(name: string, declaredType: string | null): string | null {
+    const named = this.#detect & PARSE_COLNAMES ? /\[([^[\]]*)\]/.exec(name)?.[1] : undefined;
+    // "NUMBER(10)" is a NUMBER, and "INTEGER NOT NULL" an INTEGER.
+    const declared = this.#detect & PARSE_DECLTYPES ? declaredType?.split(/[ (]/)[0] : undefined;
+    for (const type of [named, declared]) {
+      const key = type?.replace(/[a-z]+/g, (letters) => letters.toUpperCase());
+      if (key !== undefined && this.#keys.has(key)) return key;
+    }
+    return null;
+  }
+}
+
+/** A statement some of whose columns are read as the bytes of their text or blob. */
+export class ConvertedColumns implements Columns {
+  readonly #statement: Statement;
+  readonly #converted: readonly boolean[];
+
+  constructor(statement: Statement, columns: ColumnList) {
+    this.#statement = statement;
+    this.#converted = columns.map(([, , key]) => key !== null);
+  }
+
+  get columnCount(): number {
+    return this.#statement.columnCount;
+  }
+
+  columnType(column: number): number {
+    const type = this.#statement.columnType(column);
+    return this.#converted[column] && type !== SQLITE_NULL ? SQLITE_BLOB : type;
+  }
+
+  columnDouble(column: number): number {
+    return this.#statement.columnDouble(column);
+  }
+
+  columnInt64(column: number): bigint {
+    return this.#statement.columnInt64(column);
+  }
+
+  columnBytes(column: number): number {
+    // The value as a blob first: a number becomes its text.
+    return this.#statement.blobLength(column);
+  }
+
+  copyText(column: number, into: Uint8Array): number {
+    return this.#statement.copyText(column, into);
+  }
+
+  appendText(column: number): number {
+    return this.#statement.appendText(column);
+  }
+
+  takeText(into: Uint8Array): void {
+    this.#statement.takeText(into);
+  }
+
+  copyBlob(column: number, into: Uint8Array): void {
+    this.#statement.copyBlob(column, into);
+  }
+}
