@@ -16,7 +16,7 @@ interface Fn<R extends CType, P extends readonly CType[]> {
   readonly parameters: P;
 }
 
-function fn<R extends CType, const P extends readonly CType[]>(
+export function fn<R extends CType, const P extends readonly CType[]>(
   result: R,
   ...parameters: P
 ): Fn<R, P> {

@@ -13,7 +13,7 @@ import {
   SQLITE_DBCONFIG_TRUSTED_SCHEMA,
 } from "./constants.ts";
 import { cString, type Library, VARIADIC_ON_STACK } from "./libsqlite3.ts";
-import { SQLITE_DONE, SQLITE_NOMEM, SQLITE_OK, SQLITE_ROW } from "./result_codes.ts";
+import { SQLITE_DONE, SQLITE_ERROR, SQLITE_NOMEM, SQLITE_OK, SQLITE_ROW } from "./result_codes.ts";
 import { runtime } from "./runtime.ts";
 import type { Address, Callback } from "./types.ts";
 
@@ -137,7 +137,8 @@ export class Database {
     const call = this.library.sqlite3_db_config as (...all: unknown[]) => number;
     this.check(call(this.handle, op, ...parameters));
     if (now[0] === -1 || (on !== null && now[0] !== Number(on))) {
-      throw new Error(`The SQLite library at ${this.library.path} refuses setting ${op}`);
+      const message = `the SQLite library at ${this.library.path} refuses setting ${op}`;
+      throw new SqliteFailure(SQLITE_ERROR, message, -1);
     }
     return now[0] === 1;
   }

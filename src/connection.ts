@@ -6,9 +6,9 @@
 import process from "node:process";
 import { type Library, LibraryError, load } from "../ffi/libsqlite3.ts";
 import { RemoteDatabase } from "../ffi/remote.ts";
+import { Control } from "./control.ts";
 import { Core } from "./core.ts";
 import { InterfaceError, unwrap } from "./errors.ts";
-import { Executor } from "./executor.ts";
 import {
   type Autocommit,
   type CallOptions,
@@ -135,14 +135,14 @@ const forgotten = new FinalizationRegistry<[core: Core, filename: string]>(([cor
  *
  * Source: `aiosqlite.Connection`, `sqlite3.Connection`.
  */
-export class Connection<R = SqlValue[]> extends Executor<R> implements AsyncDisposable {
+export class Connection<R = SqlValue[]> extends Control<R> implements AsyncDisposable {
   readonly #core: Core;
   readonly #settings: Settings;
   #closing: Promise<void> | undefined;
 
   /** Made by `connect`. */
   constructor(core: Core, filename: string) {
-    super(core, core.scope);
+    super(core);
     this.#core = core;
     this.#settings = core.settings;
     forgotten.register(this, [core, filename], this);

@@ -3,13 +3,14 @@
  *
  * @module
  */
-import { ProgrammingError } from "./errors.ts";
+import { ProgrammingError, unwrap } from "./errors.ts";
 import { checkCallOptions, type Settings } from "./options.ts";
 import type { ColumnDescription } from "./row.ts";
 import type { Waiting } from "./line.ts";
 import { Scope } from "./scope.ts";
 import type { Client } from "./thread/client.ts";
 import { converterKeys } from "./types.ts";
+import type { Operation, Reply, Request as Operands } from "./thread/protocol.ts";
 import { StatementCache } from "./thread/slots.ts";
 import type { Limits } from "./values.ts";
 
@@ -22,7 +23,7 @@ export interface ResultColumns {
 
 export class Core {
   readonly settings: Settings;
-  readonly limits: Limits;
+  limits: Limits;
   readonly statements: StatementCache<ResultColumns>;
   readonly client: Client;
   /** The connection as a scope: what is not inside of a transaction runs here. */
@@ -44,6 +45,17 @@ export class Core {
   /** How a call waits for its turn. Throws a `ProgrammingError` for bad options. */
   waiting(options?: unknown): Waiting {
     return { timeout: this.settings.timeout, signal: checkCallOptions(options).signal };
+  }
+
+  /** Has the worker do something, in its turn. */
+  async perform<O extends Operation>(
+    operation: O,
+    request: Operands<O>,
+    options?: unknown,
+  ): Promise<Reply<O>> {
+    this.check();
+    const send = (signal?: AbortSignal) => this.client.call(operation, request, undefined, signal);
+    return unwrap<Reply<O>>(await this.scope.send(send, this.waiting(options)));
   }
 
   /** Throws when the connection is closed. */

@@ -131,6 +131,7 @@ const BY_KIND = {
   InterfaceError,
   OperationalError,
   InternalError,
+  NotSupportedError,
   Cancelled: OperationalError, // has a reason; see unwrap
 } as const;
 

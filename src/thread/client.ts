@@ -153,7 +153,8 @@ export class Client implements Owner {
     this.#pending.delete(call);
     if (cancellation) this.#settle(call, cancellation);
     if (call === this.#closing) this.#retire();
-    const value = inbox.value();
+    const bytes = inbox.value();
+    const value = bytes instanceof Uint8Array ? bytes.slice() : bytes; // what it is a view of goes on
     resolve(status === FAILED ? failureOf(value, cancellation) : value);
     if (wasInTransaction && !this.inTransaction) this.onTransactionEnd();
     return true;

@@ -36,6 +36,19 @@ export type Executed = readonly [
   columns: ColumnList | null,
 ];
 
+/** What concerns the connection as a whole. */
+export interface ControlOperations {
+  /** Sets a limit, or with -1 only asks; the value it had. */
+  limit(category: number, value: number): number;
+  /** Sets an option, or with null only asks; the value it has. */
+  config(op: number, on: boolean | null): boolean;
+  serialize(name: string): Uint8Array;
+  deserialize(bytes: Uint8Array, name: string): null;
+  enableLoadExtension(enabled: boolean): null;
+  loadExtension(path: string, entryPoint: string | null): null;
+  checkpoint(name: string, mode: number): readonly [log: number, checkpointed: number];
+}
+
 /**
  * Each operation with its request and its reply. Rows come before the reply, in batches.
  *
@@ -43,7 +56,7 @@ export type Executed = readonly [
  * Slot -1 keeps nothing. A `result` numbers the rows of one execution while they are not
  * read to their end.
  */
-export interface Operations {
+export interface Operations extends ControlOperations {
   open(
     filename: string,
     flags: number,
@@ -122,6 +135,13 @@ export const OPERATIONS = [
   "control",
   "isReadonly",
   "tidy",
+  "limit",
+  "config",
+  "serialize",
+  "deserialize",
+  "enableLoadExtension",
+  "loadExtension",
+  "checkpoint",
   "setConverters",
   "setIsolationLevel",
   "setAutocommit",
@@ -148,6 +168,7 @@ export type FailureKind =
   | "InterfaceError"
   | "OperationalError"
   | "InternalError"
+  | "NotSupportedError"
   | "Cancelled";
 
 /** A failure, as data. */

@@ -10,14 +10,17 @@ import { Database } from "../../ffi/sqlite.ts";
 import type { Address } from "../../ffi/types.ts";
 import { bindParameters } from "./bind.ts";
 import { Reader } from "./codec.ts";
+import { Control } from "./control.ts";
 import { fetchRows, type Rows } from "./fetch.ts";
 import type { Channel } from "./pipe.ts";
 import {
   ALL,
   type Autocommit,
+  type ControlOperations,
   type Executed,
   Failure,
   type IsolationLevel,
+  type Operation,
   type Operations,
 } from "./protocol.ts";
 import { type Prepared, type Run, Slots } from "./statements.ts";
@@ -29,12 +32,13 @@ const LARGE_PARAMETERS = 1 << 16;
 const encoder = new TextEncoder();
 const NO_RESULT: Executed = [true, -1, null, null];
 
-export class Session implements Omit<Operations, "open"> {
+export class Session implements Omit<Operations, "open" | keyof ControlOperations> {
   readonly database: Database;
   /** What the `open` operation replies. */
   readonly opened: ReturnType<Operations["open"]>;
   /** Rows changed since the opening. */
   totalChanges = 0;
+  readonly #control: Control;
   readonly #channel: Channel;
   readonly #stops: Stops;
   readonly #rows: Rows;
@@ -49,6 +53,7 @@ export class Session implements Omit<Operations, "open"> {
   #transaction: "none" | "open" | "lost" = "none";
   /** What a setter failed with: nobody waits for a setter, so the next call says it. */
   #owed: unknown;
+  /** `explain`, to be handed on. */
   readonly #explain = (error: unknown): unknown => this.explain(error);
 
   constructor(channel: Channel, rows: Rows, ...request: Parameters<Operations["open"]>) {
@@ -59,6 +64,7 @@ export class Session implements Omit<Operations, "open"> {
     this.#channel = channel;
     this.#stops = new Stops(channel, this.database, timeout);
     this.#rows = rows;
+    this.#control = new Control(this.database);
     this.#slots = new Slots(this.database);
     this.#types = new Types(detect);
     this.#isolationLevel = isolationLevel;
@@ -75,6 +81,11 @@ export class Session implements Omit<Operations, "open"> {
       this.database.close();
       throw error;
     }
+  }
+
+  /** Who performs an operation. */
+  performer(operation: Operation): object {
+    return operation in this ? this : this.#control;
   }
 
   /** Before each request, with its number if it may be cancelled. */

@@ -96,6 +96,8 @@ class Outbox implements Rows {
 
 const FRAME_HEADER = 22;
 
+type Perform = (...request: Plain[]) => Plain;
+
 class Worker {
   readonly #channel: Channel;
   readonly #inbox = new Inbox();
@@ -150,7 +152,8 @@ class Worker {
     if (session === undefined) return null; // the closing of what could not be opened
     if (operation === "close") this.#session = this.#outbox.session = undefined;
     // The table's types tie the two together on each side; here only bytes say so.
-    return (session[operation] as (...request: Plain[]) => Plain).apply(session, request);
+    const performer = session.performer(operation) as Record<Operation, Perform>;
+    return performer[operation](...request);
   }
 
   /** Nothing to do: looks a moment longer, then sleeps, since waking up costs about 30 us. */
