@@ -12,10 +12,12 @@ import {
   SQLITE_LIMIT_SQL_LENGTH,
   SQLITE_LIMIT_WORKER_THREADS,
 } from "../ffi/constants.ts";
+import { Blob } from "./blob.ts";
 import type { Core } from "./core.ts";
-import { NotSupportedError, ProgrammingError } from "./errors.ts";
+import { DataError, NotSupportedError, ProgrammingError } from "./errors.ts";
 import { Executor } from "./executor.ts";
 import type { CallOptions } from "./options.ts";
+import { asRequest, type Request } from "./request.ts";
 import { typeName } from "./values.ts";
 
 /** How thorough a checkpoint is: https://sqlite.org/c3ref/wal_checkpoint_v2.html */
@@ -112,6 +114,36 @@ export abstract class Control<R> extends Executor<R> {
       throw new ProgrammingError(`deserialize() takes a Uint8Array, got ${typeName(bytes)}`);
     }
     await this.#core.perform("deserialize", [bytes.slice(), checkName(options)]);
+  }
+
+  /**
+   * Opens the value in a column of the row with this rowid, to be read and, unless `readonly`,
+   * written in parts. Rejects with an `OperationalError` when there is no such value. Source: `sqlite3`'s `blobopen`.
+   */
+  blobOpen(
+    table: string,
+    column: string,
+    rowid: number | bigint,
+    options: NameOptions & { readonly?: boolean | undefined } = {},
+  ): Request<Blob> {
+    return asRequest(this.#blobOpen(table, column, rowid, options));
+  }
+
+  async #blobOpen(
+    table: string,
+    column: string,
+    rowid: number | bigint,
+    options: NameOptions & { readonly?: boolean | undefined },
+  ): Promise<Blob> {
+    const names = [checkName(options), checkName({ name: table }), checkName({ name: column })];
+    const row = Number.isSafeInteger(rowid) ? BigInt(rowid) : rowid;
+    if (typeof row !== "bigint" || BigInt.asIntN(64, row) !== row) {
+      throw new DataError("A rowid is an integer of 64 bits");
+    }
+    const [name, ...rest] = names as [string, string, string];
+    const request = [name, ...rest, row, options.readonly === true] as const;
+    const [id, length] = await this.#core.perform("openBlob", [...request]);
+    return new Blob(this.#core, id, length);
   }
 
   /**

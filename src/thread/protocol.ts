@@ -49,6 +49,20 @@ export interface ControlOperations {
   checkpoint(name: string, mode: number): readonly [log: number, checkpointed: number];
 }
 
+/** Values that are read and written in parts. */
+export interface BlobOperations {
+  openBlob(
+    name: string,
+    table: string,
+    column: string,
+    rowid: bigint,
+    readonly: boolean,
+  ): readonly [blob: number, length: number];
+  readBlob(blob: number, offset: number, length: number): Uint8Array;
+  writeBlob(blob: number, offset: number, bytes: Uint8Array): null;
+  closeBlob(blob: number): null;
+}
+
 /**
  * Each operation with its request and its reply. Rows come before the reply, in batches.
  *
@@ -56,7 +70,7 @@ export interface ControlOperations {
  * Slot -1 keeps nothing. A `result` numbers the rows of one execution while they are not
  * read to their end.
  */
-export interface Operations extends ControlOperations {
+export interface Operations extends ControlOperations, BlobOperations {
   open(
     filename: string,
     flags: number,
@@ -142,6 +156,10 @@ export const OPERATIONS = [
   "enableLoadExtension",
   "loadExtension",
   "checkpoint",
+  "openBlob",
+  "readBlob",
+  "writeBlob",
+  "closeBlob",
   "setConverters",
   "setIsolationLevel",
   "setAutocommit",

@@ -9,6 +9,7 @@ import { SQLITE_ABORT_ROLLBACK } from "../../ffi/result_codes.ts";
 import { Database } from "../../ffi/sqlite.ts";
 import type { Address } from "../../ffi/types.ts";
 import { bindParameters } from "./bind.ts";
+import { Blobs } from "./blobs.ts";
 import { Reader } from "./codec.ts";
 import { Control } from "./control.ts";
 import { fetchRows, type Rows } from "./fetch.ts";
@@ -16,6 +17,7 @@ import type { Channel } from "./pipe.ts";
 import {
   ALL,
   type Autocommit,
+  type BlobOperations,
   type ControlOperations,
   type Executed,
   Failure,
@@ -32,12 +34,14 @@ const LARGE_PARAMETERS = 1 << 16;
 const encoder = new TextEncoder();
 const NO_RESULT: Executed = [true, -1, null, null];
 
-export class Session implements Omit<Operations, "open" | keyof ControlOperations> {
+export class Session
+  implements Omit<Operations, "open" | keyof (ControlOperations & BlobOperations)> {
   readonly database: Database;
   /** What the `open` operation replies. */
   readonly opened: ReturnType<Operations["open"]>;
   /** Rows changed since the opening. */
   totalChanges = 0;
+  readonly #blobs: Blobs;
   readonly #control: Control;
   readonly #channel: Channel;
   readonly #stops: Stops;
@@ -64,6 +68,7 @@ export class Session implements Omit<Operations, "open" | keyof ControlOperation
     this.#channel = channel;
     this.#stops = new Stops(channel, this.database, timeout);
     this.#rows = rows;
+    this.#blobs = new Blobs(this.database);
     this.#control = new Control(this.database);
     this.#slots = new Slots(this.database);
     this.#types = new Types(detect);
@@ -85,7 +90,8 @@ export class Session implements Omit<Operations, "open" | keyof ControlOperation
 
   /** Who performs an operation. */
   performer(operation: Operation): object {
-    return operation in this ? this : this.#control;
+    if (operation in this) return this;
+    return operation in this.#control ? this.#control : this.#blobs;
   }
 
   /** Before each request, with its number if it may be cancelled. */
@@ -305,6 +311,7 @@ export class Session implements Omit<Operations, "open" | keyof ControlOperation
       this.#run("SELECT 1");
     } finally {
       this.#channel.giveUpHandle();
+      this.#blobs.close();
       this.database.close();
     }
     return null;
