@@ -17,6 +17,7 @@
  */
 export * from "./ffi/constants.ts";
 export * from "./ffi/result_codes.ts";
+export type { BackupOptions } from "./src/backup.ts";
 export { Blob } from "./src/blob.ts";
 export { connect, Connection } from "./src/connection.ts";
 export type { Checkpoint, NameOptions } from "./src/control.ts";

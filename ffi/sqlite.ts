@@ -268,6 +268,12 @@ export class Database {
       return false;
     }
     this.#stop = stop;
+    return this.setBusyHandler();
+  }
+
+  /** Has it called again after `setBusyTimeout`; false when there is none. */
+  setBusyHandler(): boolean {
+    if (!this.#busyHandler) return false;
     this.library.sqlite3_busy_handler(this.handle, this.#busyHandler.address, 0n);
     return true;
   }

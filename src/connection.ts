@@ -6,13 +6,15 @@
 import process from "node:process";
 import { type Library, LibraryError, load } from "../ffi/libsqlite3.ts";
 import { RemoteDatabase } from "../ffi/remote.ts";
+import { backUp, type BackupOptions } from "./backup.ts";
 import { Control } from "./control.ts";
 import { Core } from "./core.ts";
-import { InterfaceError, unwrap } from "./errors.ts";
+import { InterfaceError, ProgrammingError, unwrap } from "./errors.ts";
 import {
   type Autocommit,
   type CallOptions,
   checkAutocommit,
+  checkBackupOptions,
   checkDatabase,
   checkIsolationLevel,
   checkOptions,
@@ -100,7 +102,7 @@ async function open<R>(database: unknown, options: unknown): Promise<Connection<
   if (reply instanceof Failure || signal?.aborted) client.close();
   signal?.throwIfAborted();
   const [handle, length, sqlLength, looks] = unwrap(reply);
-  client.opened(new RemoteDatabase(library, handle), looks);
+  client.opened(new RemoteDatabase(library, handle), handle, looks);
   return new Connection<R>(new Core(client, settings, { length, sqlLength }), filename);
 }
 
@@ -258,6 +260,22 @@ export class Connection<R = SqlValue[]> extends Control<R> implements AsyncDispo
   }
 
   /**
+   * Copies a database to the `main` one of another connection, which has to wait meanwhile; this one
+   * can be used between the steps. Rejects with an `OperationalError` when the target is in a
+   * transaction, or a database does not exist. Source: `sqlite3`'s `backup`,
+   * https://sqlite.org/backup.html
+   */
+  async backup<T>(target: Connection<T>, options: BackupOptions = {}): Promise<void> {
+    if (!(target instanceof Connection)) {
+      throw new ProgrammingError("The target of a backup is a Connection");
+    }
+    if (target as unknown === this) {
+      throw new ProgrammingError("target cannot be the same connection instance");
+    }
+    await backUp(this.#core, target.#core, checkBackupOptions(options));
+  }
+
+  /**
    * Interrupts what runs now, a wait for a lock included: it rejects with an `OperationalError` of
    * code `SQLITE_INTERRUPT`. Calls that have not begun are not affected. Works at once.
    */
@@ -278,6 +296,7 @@ export class Connection<R = SqlValue[]> extends Control<R> implements AsyncDispo
     this.#core.closed = true;
     forgotten.unregister(this);
     const { client, scope } = this.#core;
+    if (client.lent) await client.lent;
     const closed = new Failure("ProgrammingError", "Cannot operate on a closed database.");
     scope.close(closed, () => client.call("end", ["ROLLBACK"]));
     unwrap(await client.close());

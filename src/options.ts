@@ -5,6 +5,7 @@
  */
 import { isAbsolute } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { BackupSettings } from "./backup.ts";
 import { ProgrammingError } from "./errors.ts";
 import type { RowFactory } from "./row.ts";
 import type { Row } from "./row.ts";
@@ -280,6 +281,25 @@ const TRANSACTION_CHECKS: Checks<TransactionSettings> = {
 /** Checks the options of a transaction and fills in the defaults. */
 export function checkTransactionOptions(options: unknown = {}): TransactionSettings {
   return checkAgainst(TRANSACTION_CHECKS, options);
+}
+
+const BACKUP_CHECKS: Checks<BackupSettings> = {
+  pages: [integer("pages", -1), -1],
+  progress: [(value) => {
+    if (value === null || typeof value === "function") return value as BackupSettings["progress"];
+    refuse("progress", "a function", value);
+  }, null],
+  name: [(value) => {
+    if (typeof value === "string" && !value.includes("\0") && value.isWellFormed()) return value;
+    refuse("name", "a string without null characters", value);
+  }, "main"],
+  sleep: [checkTimeout, 250],
+  signal: [checkSignal, undefined],
+};
+
+/** Checks the options of a backup and fills in the defaults. */
+export function checkBackupOptions(options: unknown): BackupSettings {
+  return checkAgainst(BACKUP_CHECKS, options);
 }
 
 /** Checks the options of a pool: the number of readers, and what each connection is opened with. */

@@ -54,7 +54,9 @@ const OPERATION_NUMBERS = Object.fromEntries(
 const open = new Set<Client>();
 
 function closeAll(): void {
-  for (const client of open) client.exit();
+  // What is lent is in use by one of the others.
+  for (const client of open) if (!client.lent) client.exit();
+  for (const client of open) if (client.lent) client.exit();
 }
 
 export class Client implements Owner {
@@ -63,6 +65,10 @@ export class Client implements Owner {
   totalChanges = 0;
   /** Called when a reply says that no transaction is open any more. */
   onTransactionEnd: () => void = () => {};
+  /** Pending while another connection's thread uses the handle. */
+  lent: Promise<void> | null = null;
+  /** The handle's address, once it is open. */
+  handle: number | bigint = 0;
   readonly #thread: Thread = Thread.for(this);
   readonly #channel: Channel = this.#thread.channel;
   readonly #pending = new Map<number, Pending>();
@@ -113,8 +119,9 @@ export class Client implements Owner {
   }
 
   /** The worker has opened this: the client can interrupt it, and close it after a crash. */
-  opened(database: RemoteDatabase, looks: boolean): void {
+  opened(database: RemoteDatabase, handle: number | bigint, looks: boolean): void {
     this.#remote = database;
+    this.handle = handle;
     this.#looks = looks;
     if (open.size === 0) process.on("exit", closeAll);
     open.add(this);
@@ -127,6 +134,7 @@ export class Client implements Owner {
 
   /** Closes what is open once all that was asked before has been answered. */
   async close(): Promise<Failure | null> {
+    if (this.lent) await this.lent;
     const closing = this.call("close", []);
     this.#closing = this.#lastCall;
     this.#over ??= new Failure("ProgrammingError", "Cannot operate on a closed database.");
@@ -170,13 +178,18 @@ export class Client implements Owner {
     );
     this.inTransaction = false;
     const orphan = this.#remote;
-    if (orphan && !this.#channel.handleGone) closeOrphan(orphan, this.#channel);
+    if (orphan && !this.#channel.handleGone) this.#closeOrphan(orphan);
     const pending = [...this.#pending.values()];
     this.#forget();
     for (const { resolve, cancellation } of pending) {
       cancellation?.signal.removeEventListener("abort", cancellation.abort);
       resolve(over);
     }
+  }
+
+  async #closeOrphan(orphan: RemoteDatabase): Promise<void> {
+    if (this.lent) await this.lent;
+    closeOrphan(orphan, this.#channel);
   }
 
   #heed(signal: AbortSignal, call: number): Cancellation {

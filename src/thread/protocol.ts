@@ -63,6 +63,18 @@ export interface BlobOperations {
   closeBlob(blob: number): null;
 }
 
+export type BackupStep = readonly [status: number, remaining: number, total: number];
+
+/** Copying to the database of another connection, which lends its handle. */
+export interface BackupOperations {
+  /** Before another thread uses the handle: nothing may call back into this one. */
+  lend(): null;
+  takeBack(): null;
+  startBackup(target: bigint | number, targetName: string, name: string): number;
+  stepBackup(backup: number, pages: number): BackupStep;
+  finishBackup(backup: number): null;
+}
+
 /**
  * Each operation with its request and its reply. Rows come before the reply, in batches.
  *
@@ -70,7 +82,7 @@ export interface BlobOperations {
  * Slot -1 keeps nothing. A `result` numbers the rows of one execution while they are not
  * read to their end.
  */
-export interface Operations extends ControlOperations, BlobOperations {
+export interface Operations extends ControlOperations, BlobOperations, BackupOperations {
   open(
     filename: string,
     flags: number,
@@ -130,6 +142,9 @@ export interface Operations extends ControlOperations, BlobOperations {
   close(): null;
 }
 
+/** Those that have classes of their own. */
+export type PartOperations = ControlOperations & BlobOperations & BackupOperations;
+
 export type Operation = keyof Operations;
 export type Request<O extends Operation> = Parameters<Operations[O]>;
 export type Reply<O extends Operation> = ReturnType<Operations[O]>;
@@ -160,6 +175,11 @@ export const OPERATIONS = [
   "readBlob",
   "writeBlob",
   "closeBlob",
+  "lend",
+  "takeBack",
+  "startBackup",
+  "stepBackup",
+  "finishBackup",
   "setConverters",
   "setIsolationLevel",
   "setAutocommit",

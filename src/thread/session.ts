@@ -9,6 +9,7 @@ import { SQLITE_ABORT_ROLLBACK } from "../../ffi/result_codes.ts";
 import { Database } from "../../ffi/sqlite.ts";
 import type { Address } from "../../ffi/types.ts";
 import { bindParameters } from "./bind.ts";
+import { Backups } from "./backups.ts";
 import { Blobs } from "./blobs.ts";
 import { Reader } from "./codec.ts";
 import { Control } from "./control.ts";
@@ -17,13 +18,12 @@ import type { Channel } from "./pipe.ts";
 import {
   ALL,
   type Autocommit,
-  type BlobOperations,
-  type ControlOperations,
   type Executed,
   Failure,
   type IsolationLevel,
   type Operation,
   type Operations,
+  type PartOperations,
 } from "./protocol.ts";
 import { type Prepared, type Run, Slots } from "./statements.ts";
 import { interruption, Stops } from "./stops.ts";
@@ -34,15 +34,15 @@ const LARGE_PARAMETERS = 1 << 16;
 const encoder = new TextEncoder();
 const NO_RESULT: Executed = [true, -1, null, null];
 
-export class Session
-  implements Omit<Operations, "open" | keyof (ControlOperations & BlobOperations)> {
+export class Session implements Omit<Operations, "open" | keyof PartOperations> {
   readonly database: Database;
   /** What the `open` operation replies. */
   readonly opened: ReturnType<Operations["open"]>;
   /** Rows changed since the opening. */
   totalChanges = 0;
   readonly #blobs: Blobs;
-  readonly #control: Control;
+  readonly #backups: Backups;
+  readonly #parts: readonly object[];
   readonly #channel: Channel;
   readonly #stops: Stops;
   readonly #rows: Rows;
@@ -69,7 +69,8 @@ export class Session
     this.#stops = new Stops(channel, this.database, timeout);
     this.#rows = rows;
     this.#blobs = new Blobs(this.database);
-    this.#control = new Control(this.database);
+    this.#backups = new Backups(this.database, this.#stops);
+    this.#parts = [new Control(this.database), this.#blobs, this.#backups];
     this.#slots = new Slots(this.database);
     this.#types = new Types(detect);
     this.#isolationLevel = isolationLevel;
@@ -90,8 +91,7 @@ export class Session
 
   /** Who performs an operation. */
   performer(operation: Operation): object {
-    if (operation in this) return this;
-    return operation in this.#control ? this.#control : this.#blobs;
+    return operation in this ? this : this.#parts.find((part) => operation in part)!;
   }
 
   /** Before each request, with its number if it may be cancelled. */
@@ -312,6 +312,7 @@ export class Session
     } finally {
       this.#channel.giveUpHandle();
       this.#blobs.close();
+      this.#backups.close();
       this.database.close();
     }
     return null;

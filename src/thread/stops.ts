@@ -75,6 +75,17 @@ export class Stops {
     }
   }
 
+  /** Before another thread uses the handle: nothing may call back into this one. */
+  pauseHandlers(): void {
+    this.#database.setBusyTimeout(0);
+    this.#database.progressHandler(0);
+    this.#call = null;
+  }
+
+  resumeHandlers(): void {
+    if (!this.#database.setBusyHandler()) this.#database.setBusyTimeout(this.#timeout);
+  }
+
   #setTimeout(timeout: number): void {
     this.#timeout = timeout;
     if (!this.looks) this.#database.setBusyTimeout(timeout);
