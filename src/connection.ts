@@ -7,7 +7,7 @@ import process from "node:process";
 import { type Library, LibraryError, load } from "../ffi/libsqlite3.ts";
 import { RemoteDatabase } from "../ffi/remote.ts";
 import { Core } from "./core.ts";
-import { InterfaceError, unwrap } from "./errors.ts";
+import { InterfaceError, ProgrammingError, unwrap } from "./errors.ts";
 import { Executor } from "./executor.ts";
 import {
   type Autocommit,
@@ -78,16 +78,19 @@ async function open<R>(database: unknown, options: unknown): Promise<Connection<
   const filename = checkDatabase(database, settings.uri);
   settings.signal?.throwIfAborted();
   const library = loadLibrary(settings.library);
-  const client = new Client();
-  const { signal, timeout, isolationLevel, autocommit, trustedSchema } = settings;
   const flags = (settings.readonly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE_CREATE) |
     (settings.uri ? SQLITE_OPEN_URI : 0);
-  const reply = await client.call(
-    "open",
-    [filename, flags, trustedSchema, timeout, isolationLevel, autocommit, library.path],
-    undefined,
-    signal,
-  );
+  const { signal, timeout, isolationLevel, autocommit, trustedSchema } = settings;
+  const open = (client: Client) =>
+    client.call(
+      "open",
+      [filename, flags, trustedSchema, timeout, isolationLevel, autocommit, library.path],
+      undefined,
+      signal,
+    );
+  let client = new Client();
+  let reply = await open(client);
+  if (client.misled) reply = await open(client = new Client());
   if (reply instanceof Failure || signal?.aborted) client.close();
   signal?.throwIfAborted();
   const [handle, length, sqlLength, looks] = unwrap(reply);
@@ -182,6 +185,9 @@ export class Connection<R = SqlValue[]> extends Executor<R> implements AsyncDisp
   set autocommit(autocommit: Autocommit) {
     const checked = checkAutocommit(autocommit);
     this.#core.check();
+    if (this.#core.scope.held) {
+      throw new ProgrammingError("autocommit can't be set during a transaction()");
+    }
     this.#settings.autocommit = checked;
     this.#core.client.call("setAutocommit", [checked]);
   }
@@ -270,7 +276,7 @@ export class Connection<R = SqlValue[]> extends Executor<R> implements AsyncDisp
     forgotten.unregister(this);
     const { client, scope } = this.#core;
     const closed = new Failure("ProgrammingError", "Cannot operate on a closed database.");
-    scope.close(closed, () => client.call("end", ["ROLLBACK"]));
+    await scope.close(closed, () => client.call("end", ["ROLLBACK"]));
     unwrap(await client.close());
   }
 

@@ -13,7 +13,7 @@ import {
   checkRows,
   type RowFactoryOption,
 } from "./options.ts";
-import { unlessAborted } from "./abort.ts";
+import { unlessAborted } from "./thread/abort.ts";
 import { Request } from "./request.ts";
 import { Result } from "./result.ts";
 import { type ColumnDescription, Row } from "./row.ts";
@@ -48,6 +48,9 @@ export let fetchAtOnce: <R>(
  */
 export let whenRead: <R>(cursor: Cursor<R>, then: () => void) => boolean;
 
+/** Has a cursor refuse further statements: what it runs on is not its own. */
+export let finish: <R>(cursor: Cursor<R>) => void;
+
 /** The result of a cursor that is collected is forgotten in the worker, too: it holds a lock. */
 const forgotten = new FinalizationRegistry<Result>((result) => result.close());
 
@@ -68,6 +71,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   #result: Result;
   #lastRowId: number | bigint | undefined;
   #closed = false;
+  #finished = false;
 
   /** Made by `connection.cursor()`. */
   constructor(connection: Connection<R>, core: Core, scope: Scope) {
@@ -198,8 +202,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
 
   /** Runs one statement and fetches rows: at least so many, or ALL, or just ONE. */
   async #run(sql: string, parameters: unknown, rows: number, options: unknown): Promise<void> {
-    this.#check();
-    checkSql(sql, this.#core.limits);
+    this.#checkSql(sql);
     const block = encodeParameters(parameters, this.#core.limits);
     const waiting = this.#core.waiting(options);
     const result = this.#start();
@@ -209,8 +212,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   }
 
   async #runMany(sql: string, sets: unknown, options: unknown): Promise<void> {
-    this.#check();
-    checkSql(sql, this.#core.limits);
+    this.#checkSql(sql);
     const waiting = this.#core.waiting(options);
     const result = this.#start();
     const sender = new ManySender(this.#core, this.#scope.current(), sql, waiting);
@@ -230,8 +232,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   }
 
   async #runScript(sql: string, options: unknown): Promise<void> {
-    this.#check();
-    checkSql(sql, this.#core.limits);
+    this.#checkSql(sql);
     const { client } = this.#core;
     const waiting = this.#core.waiting(options);
     this.#start();
@@ -242,6 +243,14 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   async #returnThis(done: Promise<void>): Promise<this> {
     await done;
     return this;
+  }
+
+  #checkSql(sql: unknown): asserts sql is string {
+    this.#check();
+    if (this.#finished) {
+      throw new ProgrammingError("The cursor of a pool runs no further statement");
+    }
+    checkSql(sql, this.#core.limits);
   }
 
   /** The result; throws when the cursor or its connection is closed. */
@@ -304,6 +313,9 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
       const { open } = cursor.#result;
       if (open) cursor.#result.onEnd = then;
       return open;
+    };
+    finish = (cursor) => {
+      cursor.#finished = true;
     };
     step = (cursor) => cursor.#step();
     fetchAtOnce = async (cursor, sql, parameters, rows, options) => {

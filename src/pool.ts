@@ -3,16 +3,22 @@
  *
  * @module
  */
-import { unlessAborted } from "./abort.ts";
+import { unlessAborted } from "./thread/abort.ts";
 import { connect, type Connection, coreOf } from "./connection.ts";
-import { asCursorRequest, Cursor, type CursorRequest, whenRead } from "./cursor.ts";
-import { OperationalError, ProgrammingError, SqliteError } from "./errors.ts";
+import { asCursorRequest, Cursor, type CursorRequest, finish, whenRead } from "./cursor.ts";
+import { OperationalError, ProgrammingError } from "./errors.ts";
 import type { Waiting } from "./line.ts";
-import { type CallOptions, checkPoolOptions, type ConnectOptions } from "./options.ts";
+import {
+  type CallOptions,
+  checkPoolOptions,
+  checkTransactionOptions,
+  type ConnectOptions,
+} from "./options.ts";
 import { Readers, usable } from "./readers.ts";
 import { asRequest, type Request } from "./request.ts";
 import { Routes } from "./routes.ts";
 import { Scope, within } from "./scope.ts";
+import { Settings } from "./settings.ts";
 import { cancelledBy, Failure } from "./thread/protocol.ts";
 import type { Transaction, TransactionOptions } from "./transaction.ts";
 import { checkSql, Encoded, type SqlParameters, type SqlValue } from "./values.ts";
@@ -40,13 +46,14 @@ export interface PoolStats {
 /** What is done with a connection. */
 type Run<R, T> = (connection: Connection<R>) => Promise<T>;
 
-/** Something that every connection of the pool has had done to it, or will have. */
-interface Setting<R> {
-  readonly apply: Run<R, unknown>;
-  readonly number: number;
+/** A statement to be run, on the connection that it turns out to be for. */
+interface Call<R, T> {
+  readonly sql: string;
+  readonly parameters: SqlParameters | undefined;
+  readonly waiting: Waiting;
+  readonly run: Run<R, T>;
 }
 
-const SQLITE_READONLY = 8;
 const CLOSED = "Cannot operate on a closed pool.";
 
 /**
@@ -118,11 +125,10 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
   readonly #connect: (readonly: boolean) => Promise<Connection<R>>;
   readonly #readers: Readers<R>;
   readonly #routes = new Routes();
-  readonly #settings = new Map<string, Setting<R>>();
-  /** The last setting that each connection has. */
-  readonly #settled = new WeakMap<Connection<R>, number>();
-  #lastSetting = 0;
+  readonly #settings = new Settings<R>();
   #writer: Connection<R>;
+  /** Writers that broke while somebody had them, who is not to go on with another. */
+  #broken: Connection<R>[] = [];
   #replacing: Promise<void> | undefined;
   /** Calls that have not ended. */
   readonly #calls = new Set<Promise<unknown>>();
@@ -230,6 +236,7 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
   ): Promise<T> {
     this.#check();
     if (this.#readers.most === 0) return await this.write(work, options);
+    if (this.#held()) return await this.write(work, options);
     const current = this.#readers.current();
     if (current) return await work(current);
     return await this.#count(this.#read(work, coreOf(this.#writer).waiting(options)));
@@ -249,11 +256,12 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
   /** Runs a function in a transaction on the writer, `"IMMEDIATE"` by default. */
   async transaction<T>(
     work: (transaction: Transaction<R>) => T | Promise<T>,
-    options?: TransactionOptions,
+    options: TransactionOptions = {},
   ): Promise<T> {
     this.#check();
-    const run = (writer: Connection<R>) =>
-      writer.transaction(work, { mode: "IMMEDIATE", ...options });
+    checkTransactionOptions(options);
+    const { mode = "IMMEDIATE" } = options;
+    const run = (writer: Connection<R>) => writer.transaction(work, { ...options, mode });
     return await this.#count(this.#onWriter(run));
   }
 
@@ -261,12 +269,11 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
    * Closes all connections once the calls made before have ended; rows that have not been fetched
    * are forgotten. Every call of it resolves when all are closed.
    */
-  close(): Promise<void> {
+  async close(): Promise<void> {
     if (this.#closing === undefined && this.#inside()) {
-      const message = "A pool can't be closed from within a function that uses it.";
-      return Promise.reject(new ProgrammingError(message));
+      throw new ProgrammingError("A pool can't be closed from within a function that uses it.");
     }
-    return this.#closing ??= this.#close();
+    await (this.#closing ??= this.#close());
   }
 
   /** `close()`. */
@@ -280,14 +287,15 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
       for (const cursor of this.#unread) cursor.deref()?.close();
       await Promise.allSettled(this.#calls);
     }
-    await Promise.all([this.#readers.close(), this.#writer.close()]);
+    const writers = [this.#writer, ...this.#broken];
+    await Promise.all([this.#readers.close(), ...writers.map(closeAnyway)]);
   }
 
   /** Opens a connection and makes it like the others. */
   async #open(readonly: boolean): Promise<Connection<R>> {
     const connection = await this.#connect(readonly);
     try {
-      await this.#settle(connection);
+      await this.#settings.settle(connection);
       return connection;
     } catch (error) {
       await connection.close();
@@ -300,9 +308,11 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
     parameters: SqlParameters | undefined,
     options: CallOptions | undefined,
   ): Promise<Cursor<R>> {
-    return await this.#route(sql, parameters, options, (connection, encoded) => {
-      return connection.execute(sql, encoded, options);
-    });
+    return finished(
+      await this.#route(sql, parameters, options, (connection, encoded) => {
+        return connection.execute(sql, encoded, options);
+      }),
+    );
   }
 
   async #executeMany(
@@ -310,11 +320,11 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
     sets: Iterable<SqlParameters> | AsyncIterable<SqlParameters>,
     options: CallOptions | undefined,
   ): Promise<Cursor<R>> {
-    return await this.transaction((tx) => tx.executeMany(sql, sets), options);
+    return finished(await this.transaction((tx) => tx.executeMany(sql, sets), options));
   }
 
   async #executeScript(sql: string, options: CallOptions | undefined): Promise<Cursor<R>> {
-    return await this.write((writer) => writer.executeScript(sql), options);
+    return finished(await this.write((writer) => writer.executeScript(sql), options));
   }
 
   async #read<T>(
@@ -340,28 +350,36 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
     const { limits } = coreOf(this.#writer);
     checkSql(sql, limits);
     const waiting = coreOf(this.#writer).waiting(options);
-    const encoded = parameters === undefined ? undefined : new Encoded(parameters, limits);
-    const runOn = (connection: Connection<R>) => run(connection, encoded as never);
-    return await this.#count(this.#dispatch(sql, waiting, runOn));
+    const encoded = parameters === undefined
+      ? undefined
+      : new Encoded(parameters, limits) as unknown as SqlParameters;
+    const runOn = (connection: Connection<R>) => run(connection, encoded);
+    return await this.#count(this.#dispatch({ sql, parameters: encoded, waiting, run: runOn }));
   }
 
-  async #dispatch<T>(sql: string, waiting: Waiting, run: Run<R, T>): Promise<T> {
-    if (isHeld(this.#writer)) return await run(this.#writer);
+  async #dispatch<T>(call: Call<R, T>): Promise<T> {
+    const { sql, run } = call;
+    if (this.#held()) return await this.#onWriter(run);
     const route = this.#routes.of(sql);
     if (route === "refuse") {
       throw new ProgrammingError("A pool's transactions are made by transaction()", { sql });
     }
-    if (route === "all") return await this.#everywhere(sql, run);
+    if (route === "all") return await this.#everywhere(call);
     if (route === "write" || this.#readers.most === 0) return await this.#onWriter(run);
+    return await this.#maybeOnReader(call, route === "read");
+  }
+
+  /** Runs a statement on a reader if it reads only, which SQLite is asked once. */
+  async #maybeOnReader<T>({ sql, waiting, run }: Call<R, T>, reads: boolean): Promise<T> {
     const current = this.#readers.current();
     if (current) {
-      const reads = route === "read" || await this.#routes.ask(sql, current);
+      reads ||= await this.#routes.ask(sql, current);
       return await (reads ? run(current) : this.#onWriter(run));
     }
     const reader = await this.#borrow(waiting);
     let unread = false;
     try {
-      if (route === "read" || await this.#routes.ask(sql, reader)) {
+      if (reads || await this.#routes.ask(sql, reader)) {
         const value = await run(reader);
         unread = value instanceof Cursor && this.#keepUntilRead(value, reader);
         return value;
@@ -380,38 +398,24 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
       this.#readers.giveBack(reader);
     });
     if (open) this.#unread.add(unread);
+    if (open && this.#closing) cursor.close();
     return open;
   }
 
-  /** Runs a statement on the writer now and on every reader before its next use. */
-  async #everywhere<T>(sql: string, run: Run<R, T>): Promise<T> {
-    const value = await this.#onWriter(run);
-    this.#settings.delete(sql); // the last one made comes last
-    this.#settings.set(sql, { apply: run, number: ++this.#lastSetting });
-    this.#settled.set(this.#writer, this.#lastSetting);
-    return value;
-  }
-
-  /** Brings a connection up to date with what was set on the pool. */
-  async #settle(connection: Connection<R>): Promise<void> {
-    const settled = this.#settled.get(connection) ?? 0;
-    for (const { apply, number } of this.#settings.values()) {
-      if (number <= settled) continue;
-      try {
-        await apply(connection);
-      } catch (error) {
-        // What a reader may not change is in the file, where the writer has put it.
-        if (!(error instanceof SqliteError) || error.errno !== SQLITE_READONLY) throw error;
-      }
-      this.#settled.set(connection, number);
-    }
+  /** Runs a statement on the writer now and on every other connection before its next use. */
+  async #everywhere<T>({ sql, parameters, run }: Call<R, T>): Promise<T> {
+    return await this.#onWriter(async (writer) => {
+      const value = await run(writer);
+      this.#settings.add(sql, parameters, writer);
+      return value;
+    });
   }
 
   /** A reader for the caller's use, up to date. */
   async #borrow(waiting: Waiting): Promise<Connection<R>> {
     const reader = await this.#readers.borrow(waiting);
     try {
-      await this.#settle(reader);
+      await this.#settings.settle(reader);
       return reader;
     } catch (error) {
       this.#readers.giveBack(reader);
@@ -420,16 +424,28 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
   }
 
   async #onWriter<T>(run: Run<R, T>): Promise<T> {
+    const held = this.#held();
+    if (held) return await run(held);
     if (!usable(this.#writer)) await (this.#replacing ??= this.#replaceWriter());
     return await run(this.#writer);
   }
 
   async #replaceWriter(): Promise<void> {
     try {
-      this.#writer = await this.#open(false);
+      const writer = await this.#open(false);
+      const gone = [this.#writer, ...this.#broken];
+      this.#writer = writer;
+      this.#broken = gone.filter((one) => coreOf(one).scope.held);
+      gone.filter((one) => !this.#broken.includes(one)).forEach(closeAnyway);
     } finally {
       this.#replacing = undefined;
     }
+  }
+
+  /** The writer that the code that is running has for itself. */
+  #held(): Connection<R> | undefined {
+    if (isHeld(this.#writer)) return this.#writer;
+    return this.#broken.length > 0 ? this.#broken.find(isHeld) : undefined;
   }
 
   /** Throws when the pool is closed, except for what belongs to a call made before. */
@@ -439,7 +455,7 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
 
   /** Whether the code that is running is that of `transaction()`, `write()` or `read()`. */
   #inside(): boolean {
-    return isHeld(this.#writer) || this.#readers.current() !== undefined;
+    return this.#held() !== undefined || this.#readers.current() !== undefined;
   }
 
   /** A call that `close()` waits for. */
@@ -451,6 +467,17 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
       this.#calls.delete(call);
     }
   }
+}
+
+/** Closes a connection that may be broken: it has said so where it was used. */
+function closeAnyway<R>(connection: Connection<R>): Promise<void> {
+  return connection.close().catch(() => {});
+}
+
+/** A cursor that runs nothing else, since what it runs on is the pool's. */
+function finished<R>(cursor: Cursor<R>): Cursor<R> {
+  finish(cursor);
+  return cursor;
 }
 
 /** Whether the code that is running has the connection for itself. */
@@ -470,17 +497,19 @@ async function hold<R, T>(
   { timeout, signal }: Waiting,
 ): Promise<T> {
   if (isHeld(connection)) return await work(connection);
-  const { client, scope: outer } = coreOf(connection);
-  const scope = new Scope(name, outer, signal, () => client.inTransaction);
-  await outer.open(scope, timeout);
+  const core = coreOf(connection);
+  const { client } = core;
+  const scope = new Scope(name, core.scope, signal, () => client.inTransaction);
+  await core.scope.open(scope, timeout);
+  const since = core.nextResult();
   try {
-    const value = await unlessAborted(within(scope, () => work(connection)), signal);
+    const value = await unlessAborted(within(scope, async () => await work(connection)), signal);
     if (client.inTransaction) throw new ProgrammingError(`${name} left a transaction open`);
     return value;
   } finally {
     const ended = new Failure("ProgrammingError", `${name} has ended.`);
     scope.seal(signal?.aborted ? cancelledBy(signal) : ended);
-    client.call("tidy", []);
+    await client.call("tidy", [since]);
     scope.leave();
   }
 }

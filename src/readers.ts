@@ -21,7 +21,8 @@ export class Readers<R> {
   readonly #idle: Connection<R>[] = [];
   readonly #lent = new Set<Connection<R>>();
   readonly #line: Line<null, Connection<R>>;
-  #opening = 0;
+  readonly #openings = new Set<Promise<void>>();
+  #closed = false;
 
   constructor(most: number, open: () => Promise<Connection<R>>) {
     this.most = most;
@@ -69,12 +70,17 @@ export class Readers<R> {
   giveBack(reader: Connection<R>): void {
     if (!this.#lent.delete(reader)) return;
     if (usable(reader)) this.#offer(reader);
-    else this.#grow();
+    else {
+      reader.close().catch(() => {}); // it has said what it had to say
+      this.#grow();
+    }
   }
 
-  /** Closes all. */
+  /** Closes all, and those that are just being opened. */
   async close(): Promise<void> {
+    this.#closed = true;
     await Promise.all([...this.#idle, ...this.#lent].map((reader) => reader.close()));
+    await Promise.all(this.#openings);
   }
 
   #lend(reader: Connection<R>): Connection<R> {
@@ -82,23 +88,29 @@ export class Readers<R> {
     return reader;
   }
 
-  #offer(reader: Connection<R>): void {
-    if (this.#line.length > 0) this.#line.admit(this.#lend(reader));
+  async #offer(reader: Connection<R>): Promise<void> {
+    if (this.#closed) await reader.close();
+    else if (this.#line.length > 0) this.#line.admit(this.#lend(reader));
     else this.#idle.push(reader);
   }
 
   /** Opens readers for those in line, as far as there may be more. */
   async #grow(): Promise<void> {
-    if (this.#opening >= this.#line.length || this.open + this.#opening >= this.most) return;
-    this.#opening++;
+    const opening = this.#openings.size;
+    if (opening >= this.#line.length || this.open + opening >= this.most) return;
+    const added = this.#add();
+    this.#openings.add(added);
+    await added;
+    this.#openings.delete(added);
+    await this.#grow();
+  }
+
+  async #add(): Promise<void> {
     try {
-      this.#offer(await this.#open());
+      await this.#offer(await this.#open());
     } catch (error) {
       const why = new Failure("OperationalError", "", -1, -1, error);
       if (this.#line.length > 0) this.#line.refuseFirst(why);
-    } finally {
-      this.#opening--;
     }
-    await this.#grow();
   }
 }

@@ -33,6 +33,8 @@ export class Result {
   #rows: SqlValue[][] = [];
   /** Index of the next row to hand out. */
   #next = 0;
+  #sent = false;
+  #closed = false;
   /** No rows are left in the worker. */
   #ended = true;
   #filling: Promise<void> | null = null;
@@ -91,7 +93,10 @@ export class Result {
       const [statement, text] = statements.get(sql);
       known = statement;
       const request = [this.#id, statement.slot, text, parameters, rows] as const;
-      return client.call("execute", [...request], this.#receiver(), signal);
+      const reply = client.call("execute", [...request], this.#receiver(), signal);
+      this.#sent = true;
+      if (this.#closed) this.#reset(); // while it was in line
+      return reply;
     }, waiting);
     this.executing = executing;
     const reply = await executing;
@@ -101,7 +106,7 @@ export class Result {
     this.description = known.description;
     this.rowCount = rowCount;
     this.insertedRowId = insertedRowId;
-    this.#ended = ended;
+    this.#ended = ended || this.#closed;
   }
 
   /** Waits for more rows. Who asks while some are being fetched waits for those. */
@@ -157,9 +162,15 @@ export class Result {
 
   /** Forgets the rows that are left. Settles when the worker has, too; never rejects. */
   async close(): Promise<void> {
-    if ((this.#ended && !this.executing) || this.#core.closed) return;
+    if ((this.#ended && !this.executing) || this.#closed || this.#core.closed) return;
+    this.#closed = true;
+    const done = this.#sent ? this.#reset() : this.executing;
     this.#end();
-    await this.#core.client.call("reset", [this.#id]);
+    await done;
+  }
+
+  #reset(): Promise<unknown> {
+    return this.#core.client.call("reset", [this.#id]);
   }
 
   /** Reads batches. It is not the place to throw: that waits until the rows are asked for. */

@@ -5,7 +5,7 @@
  */
 import { type Connection, coreOf } from "./connection.ts";
 import { Failure } from "./thread/protocol.ts";
-import { firstWord, isSetting } from "./thread/sql.ts";
+import { firstWord, settingOf } from "./thread/sql.ts";
 
 /**
  * To a reader; to a reader if SQLite says that it reads only; to the writer; to every connection;
@@ -26,7 +26,7 @@ export class Routes {
 
   /** Where a statement goes, as far as that is known. */
   of(sql: string): Route {
-    return this.#known.get(sql) ?? this.#learn(sql, guess(encoder.encode(sql)));
+    return this.#known.get(sql) ?? this.#learn(sql, guess(sql));
   }
 
   /** Asks SQLite whether a statement reads only. */
@@ -45,9 +45,9 @@ export class Routes {
   }
 }
 
-function guess(sql: Uint8Array): Route {
-  const word = firstWord(sql);
+function guess(sql: string): Route {
+  const word = firstWord(encoder.encode(sql));
   if (TRANSACTION_WORDS.includes(word)) return "refuse";
-  if (isSetting(sql)) return "all";
+  if (settingOf(sql) !== null) return "all";
   return MAY_READ.includes(word) ? "ask" : "write";
 }

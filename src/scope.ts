@@ -48,6 +48,8 @@ export class Scope {
   #ended: Failure | null = null;
   /** One inside of it has been aborted. */
   #hadAborted = false;
+  /** Called when it ends. */
+  onEnd: () => void = () => {};
   #inner: Scope | null = null;
   #innerSince = 0;
   /** Those who wait, for a scope to be opened or, with null, for a statement to pass. */
@@ -101,7 +103,11 @@ export class Scope {
     return this;
   }
 
-  /** Sends a statement when its turn has come, which is at once unless an inner scope is open. */
+  /**
+   * Sends a statement when its turn has come: at once, unless an inner scope is open or others wait.
+   * While a transaction is open that is no scope, statements pass those who want to open one: they
+   * may be what ends it.
+   */
   send<T>(
     send: (signal?: AbortSignal) => Promise<T>,
     waiting: Waiting,
@@ -134,6 +140,7 @@ export class Scope {
   seal(why: Failure): void {
     if (this.#ended !== null) return;
     this.#ended = why;
+    this.onEnd();
     if (why.kind === "Cancelled") {
       for (let scope = this.#parent; scope; scope = scope.#parent) scope.#hadAborted = true;
     }
@@ -150,16 +157,22 @@ export class Scope {
   }
 
   /**
-   * For a connection that closes: ends what is open inside, which `undo` has to roll back before
-   * those in line are let through. Only statements are, no further transactions.
+   * For a connection that closes: ends what is open inside, which `undo` rolls back before those in
+   * line are let through. Only statements are, no further transactions.
    */
-  close(why: Failure, undo: () => void): void {
+  async close(why: Failure, undo: () => Promise<unknown>): Promise<void> {
     this.#line.refuse(why, (inner) => inner !== null);
     const inner = this.#inner;
     if (inner === null) return;
     inner.seal(why);
-    undo();
+    await undo();
     inner.leave();
+  }
+
+  /** Waits for inner scopes to be closed, and for its turn. */
+  async turn(timeout: number): Promise<void> {
+    if (this.#inner === null && this.#line.length === 0) return;
+    unwrap(await this.#line.join(null, () => {}, { timeout, signal: this.signal }));
   }
 
   /** Lets in whoever can be let in. */
@@ -167,7 +180,7 @@ export class Scope {
     this.#inner?.advance();
     while (this.#inner === null && this.#line.length > 0) {
       const inner = this.#line.first!;
-      if (inner && this.#occupied()) return;
+      if (inner && this.#occupied()) return this.#line.admitAll(null);
       if (inner) this.#hold(inner);
       this.#line.admit();
     }

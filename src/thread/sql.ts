@@ -66,13 +66,24 @@ export function verb(sql: Uint8Array): string {
   return first;
 }
 
-/** Whether a statement is for the connection it runs on: ATTACH, DETACH, or `PRAGMA name = value`. */
-export function isSetting(sql: Uint8Array): boolean {
-  const word = firstWord(sql);
-  if (word !== "PRAGMA") return word === "ATTACH" || word === "DETACH";
-  const equals = sql.indexOf(0x3d);
-  const parenthesis = sql.indexOf(0x28);
-  return equals >= 0 && (parenthesis < 0 || equals < parenthesis);
+/** `PRAGMA name = value`, or the same in parentheses; the name may be that of a database before. */
+const ASSIGNMENT = /^[^=(]*?(\w+)[\s"\]`']*[=(]/;
+/** Pragmas whose parentheses hold a question, or work to do, rather than a value to be set. */
+const ASKING =
+  /^(?:(?:table|index)_x?info|(?:table|index|foreign_key|collation|function|module)_list|\w+_check|optimize|wal_checkpoint|incremental_vacuum|shrink_memory)$/i;
+
+/**
+ * What a statement sets for the connection it runs on: the name of a pragma in lower case, or
+ * `ATTACH` or `DETACH`; null when it sets nothing.
+ */
+export function settingOf(sql: string): string | null {
+  const bytes = new TextEncoder().encode(sql);
+  const word = firstWord(bytes);
+  if (word === "ATTACH" || word === "DETACH") return word;
+  if (word !== "PRAGMA") return null;
+  const rest = new TextDecoder().decode(bytes.subarray(skipBlank(bytes, 0) + word.length));
+  const name = ASSIGNMENT.exec(rest)?.[1];
+  return name === undefined || ASKING.test(name) ? null : name.toLowerCase();
 }
 
 function isWordByte(byte: number): boolean {
