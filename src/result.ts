@@ -164,7 +164,7 @@ export class Result {
   async close(): Promise<void> {
     if ((this.#ended && !this.executing) || this.#closed || this.#core.closed) return;
     this.#closed = true;
-    const done = this.#sent ? this.#reset() : this.executing;
+    const done = this.#sent ? this.#reset() : null; // in line it is done once it is sent
     this.#end();
     await done;
   }
