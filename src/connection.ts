@@ -94,7 +94,7 @@ async function open<R>(database: unknown, options: unknown): Promise<Connection<
   if (reply instanceof Failure || signal?.aborted) client.close();
   signal?.throwIfAborted();
   const [handle, length, sqlLength, looks] = unwrap(reply);
-  client.opened(new RemoteDatabase(library, handle), looks);
+  client.opened(new RemoteDatabase(library, handle), settings.readonly, looks);
   return new Connection<R>(new Core(client, settings, { length, sqlLength }), filename);
 }
 
@@ -115,7 +115,7 @@ export let coreOf: <R>(connection: Connection<R>) => Core;
 
 /** A connection that is collected while open is closed, which may only send messages. */
 const forgotten = new FinalizationRegistry<[core: Core, filename: string]>(([core, filename]) => {
-  if (core.closed) return;
+  if (core.closed || core.client.over) return;
   core.closed = true;
   process.emitWarning(`The connection to ${filename} was deleted before being closed.`, {
     type: "ResourceWarning",
@@ -250,7 +250,7 @@ export class Connection<R = SqlValue[]> extends Executor<R> implements AsyncDisp
     const { client, scope } = this.#core;
     const waiting = this.#core.waiting(options);
     const transaction = transactionOf(scope.current());
-    if (transaction) return await transaction[how]();
+    if (transaction) return await transaction[how](options);
     unwrap(await scope.send((signal) => client.call(how, [], undefined, signal), waiting));
   }
 

@@ -30,6 +30,7 @@ export class Core {
     this.statements = new StatementCache(settings.cachedStatements);
     this.scope = new Scope("the connection", null, undefined, () => client.inTransaction);
     client.onTransactionEnd = () => this.scope.advance();
+    client.onCrash = (why) => this.scope.seal(why);
   }
 
   /** How a call waits for its turn. Throws a `ProgrammingError` for bad options. */

@@ -17,7 +17,7 @@ import { unlessAborted } from "./thread/abort.ts";
 import { Request } from "./request.ts";
 import { Result } from "./result.ts";
 import { type ColumnDescription, Row } from "./row.ts";
-import { ManySender } from "./many.ts";
+import { isIterable, ManySender } from "./many.ts";
 import type { Scope } from "./scope.ts";
 import { ALL, type ONE } from "./thread/protocol.ts";
 import {
@@ -159,6 +159,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   async fetchOne(): Promise<R | undefined> {
     const result = this.#checkResult();
     while (result.ready === 0 && result.pending) await result.fill(1);
+    result.checkUse();
     const row = result.takeOne();
     if (row !== undefined) return this.#make(row);
     result.check();
@@ -170,6 +171,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
     const result = this.#checkResult();
     checkRows("size", size);
     while (result.ready < size && result.pending) await result.fill(size - result.ready);
+    result.checkUse();
     if (result.ready === 0) result.check();
     return this.#makeAll(result.take(size));
   }
@@ -178,6 +180,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   async fetchAll(): Promise<R[]> {
     const result = this.#checkResult();
     while (result.pending) await result.fill(ALL);
+    result.checkUse();
     result.check();
     return this.#makeAll(result.take(Infinity));
   }
@@ -215,12 +218,14 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
     this.#checkSql(sql);
     const waiting = this.#core.waiting(options);
     const result = this.#start();
-    const sender = new ManySender(this.#core, this.#scope.current(), sql, waiting);
+    const scope = this.#scope.current();
+    const signal = scope.signalWith(waiting.signal);
+    const sender = new ManySender(this.#core, scope, sql, waiting);
     try {
       if (isIterable(sets)) {
         for (const set of sets) if (sender.add(set)) await sender.send();
       } else if (isAsyncIterable(sets)) {
-        await unlessAborted(sender.sendAll(sets), waiting.signal);
+        await unlessAborted(sender.sendAll(sets, signal), signal);
       } else {
         throw new ProgrammingError(`Parameter sets are iterable, type '${typeName(sets)}' is not`);
       }
@@ -291,6 +296,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   async #stepSlowly(): Promise<IteratorResult<R, undefined>> {
     const result = this.#checkResult();
     while (result.ready === 0 && result.pending) await result.fill(this.#iterChunkSize);
+    result.checkUse();
     const row = result.takeOne();
     if (row !== undefined) return { done: false, value: this.#make(row) };
     result.check();
@@ -358,10 +364,6 @@ export function asCursorRequest<C extends Cursor<R>, R>(promise: Promise<C>): Cu
 
 function isRowClass(factory: unknown): factory is typeof Row {
   return factory === Row || (factory as { prototype?: unknown }).prototype instanceof Row;
-}
-
-function isIterable(value: unknown): value is Iterable<unknown> {
-  return typeof value === "object" && value !== null && Symbol.iterator in value;
 }
 
 function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {

@@ -6,16 +6,19 @@
 import { unlessAborted } from "./thread/abort.ts";
 import { connect, type Connection, coreOf } from "./connection.ts";
 import { asCursorRequest, Cursor, type CursorRequest, finish, whenRead } from "./cursor.ts";
-import { OperationalError, ProgrammingError } from "./errors.ts";
+import { SQLITE_BUSY, SQLITE_ERROR } from "../ffi/result_codes.ts";
+import { OperationalError, ProgrammingError, SqliteError } from "./errors.ts";
 import type { Waiting } from "./line.ts";
+import { isIterable, readAhead } from "./many.ts";
 import {
   type CallOptions,
   checkPoolOptions,
   checkTransactionOptions,
   type ConnectOptions,
 } from "./options.ts";
-import { Readers, usable } from "./readers.ts";
+import { closeAnyway, Readers, usable } from "./readers.ts";
 import { asRequest, type Request } from "./request.ts";
+import type { Row } from "./row.ts";
 import { Routes } from "./routes.ts";
 import { Scope, within } from "./scope.ts";
 import { Settings } from "./settings.ts";
@@ -78,7 +81,15 @@ const CLOSED = "Cannot operate on a closed pool.";
  *
  * Rejects as `connect` does, and with an `OperationalError` when WAL mode can't be had.
  */
+export function createPool(
+  database: string | URL,
+  options: PoolOptions<Row> & { rowFactory: typeof Row },
+): Request<Pool<Row>>;
 export function createPool<R = SqlValue[]>(
+  database: string | URL,
+  options?: PoolOptions<R>,
+): Request<Pool<R>>;
+export function createPool<R>(
   database: string | URL,
   options: PoolOptions<R> = {},
 ): Request<Pool<R>> {
@@ -177,7 +188,10 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
     return asCursorRequest(this.#execute(sql, parameters, options));
   }
 
-  /** Runs one INSERT, UPDATE, DELETE or REPLACE with each of the parameter sets, all or none. */
+  /**
+   * Runs one INSERT, UPDATE, DELETE or REPLACE with each of the parameter sets, all or none. The
+   * first 64 KiB of the sets are read now, the rest as they are sent.
+   */
   executeMany(
     sql: string,
     sets: Iterable<SqlParameters> | AsyncIterable<SqlParameters>,
@@ -287,8 +301,9 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
       for (const cursor of this.#unread) cursor.deref()?.close();
       await Promise.allSettled(this.#calls);
     }
-    const writers = [this.#writer, ...this.#broken];
-    await Promise.all([this.#readers.close(), ...writers.map(closeAnyway)]);
+    // The writer last: one who can only read could not remove the write-ahead log.
+    await this.#readers.close();
+    await closeAnyway(this.#writer);
   }
 
   /** Opens a connection and makes it like the others. */
@@ -320,7 +335,11 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
     sets: Iterable<SqlParameters> | AsyncIterable<SqlParameters>,
     options: CallOptions | undefined,
   ): Promise<Cursor<R>> {
-    return finished(await this.transaction((tx) => tx.executeMany(sql, sets), options));
+    this.#check();
+    const ahead = isIterable(sets) ? readAhead(sets, coreOf(this.#writer).limits) : sets;
+    return finished(
+      await this.transaction((tx) => tx.executeMany(sql, ahead as typeof sets), options),
+    );
   }
 
   async #executeScript(sql: string, options: CallOptions | undefined): Promise<Cursor<R>> {
@@ -357,37 +376,47 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
     return await this.#count(this.#dispatch({ sql, parameters: encoded, waiting, run: runOn }));
   }
 
-  async #dispatch<T>(call: Call<R, T>): Promise<T> {
+  #dispatch<T>(call: Call<R, T>): Promise<T> {
     const { sql, run } = call;
-    if (this.#held()) return await this.#onWriter(run);
+    if (this.#held()) return this.#onWriter(run);
     const route = this.#routes.of(sql);
     if (route === "refuse") {
       throw new ProgrammingError("A pool's transactions are made by transaction()", { sql });
     }
-    if (route === "all") return await this.#everywhere(call);
-    if (route === "write" || this.#readers.most === 0) return await this.#onWriter(run);
-    return await this.#maybeOnReader(call, route === "read");
+    if (route === "all") return this.#everywhere(call);
+    if (route === "write" || this.#readers.most === 0) return this.#onWriter(run);
+    return this.#maybeOnReader(call, route === "read");
   }
 
   /** Runs a statement on a reader if it reads only, which SQLite is asked once. */
   async #maybeOnReader<T>({ sql, waiting, run }: Call<R, T>, reads: boolean): Promise<T> {
     const current = this.#readers.current();
-    if (current) {
-      reads ||= await this.#routes.ask(sql, current);
-      return await (reads ? run(current) : this.#onWriter(run));
-    }
-    const reader = await this.#borrow(waiting);
+    const reader = current ?? await this.#borrow(waiting);
     let unread = false;
+    let wrong: unknown;
     try {
       if (reads || await this.#routes.ask(sql, reader)) {
         const value = await run(reader);
-        unread = value instanceof Cursor && this.#keepUntilRead(value, reader);
+        unread = !current && value instanceof Cursor && this.#keepUntilRead(value, reader);
         return value;
       }
+    } catch (error) {
+      if (!mayDoElsewhere(error)) throw error;
+      wrong = error;
     } finally {
-      if (!unread) this.#readers.giveBack(reader);
+      if (!current && !unread) this.#readers.giveBack(reader);
     }
-    return await this.#onWriter(run);
+    return await this.#insteadOnWriter(run, wrong);
+  }
+
+  /** What a reader does not know, the writer may: a temporary table, say. */
+  async #insteadOnWriter<T>(run: Run<R, T>, wrong: unknown): Promise<T> {
+    try {
+      return await this.#onWriter(run);
+    } catch (error) {
+      // That it is busy says less than what was wrong at first.
+      throw wrong && error instanceof SqliteError && error.errno === SQLITE_BUSY ? wrong : error;
+    }
   }
 
   /** Keeps a reader lent while rows of the cursor are left; false when none are. */
@@ -403,8 +432,8 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
   }
 
   /** Runs a statement on the writer now and on every other connection before its next use. */
-  async #everywhere<T>({ sql, parameters, run }: Call<R, T>): Promise<T> {
-    return await this.#onWriter(async (writer) => {
+  #everywhere<T>({ sql, parameters, run }: Call<R, T>): Promise<T> {
+    return this.#onWriter(async (writer) => {
       const value = await run(writer);
       this.#settings.add(sql, parameters, writer);
       return value;
@@ -423,10 +452,16 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
     }
   }
 
-  async #onWriter<T>(run: Run<R, T>): Promise<T> {
+  #onWriter<T>(run: Run<R, T>): Promise<T> {
     const held = this.#held();
-    if (held) return await run(held);
-    if (!usable(this.#writer)) await (this.#replacing ??= this.#replaceWriter());
+    if (held) return run(held);
+    // What was in memory is gone with its connection.
+    if (usable(this.#writer) || this.#readers.most === 0) return run(this.#writer);
+    return this.#onNewWriter(run);
+  }
+
+  async #onNewWriter<T>(run: Run<R, T>): Promise<T> {
+    await (this.#replacing ??= this.#replaceWriter());
     return await run(this.#writer);
   }
 
@@ -436,7 +471,6 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
       const gone = [this.#writer, ...this.#broken];
       this.#writer = writer;
       this.#broken = gone.filter((one) => coreOf(one).scope.held);
-      gone.filter((one) => !this.#broken.includes(one)).forEach(closeAnyway);
     } finally {
       this.#replacing = undefined;
     }
@@ -459,19 +493,17 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
   }
 
   /** A call that `close()` waits for. */
-  async #count<T>(call: Promise<T>): Promise<T> {
+  #count<T>(call: Promise<T>): Promise<T> {
+    const done = () => this.#calls.delete(call);
     this.#calls.add(call);
-    try {
-      return await call;
-    } finally {
-      this.#calls.delete(call);
-    }
+    call.then(done, done);
+    return call;
   }
 }
 
-/** Closes a connection that may be broken: it has said so where it was used. */
-function closeAnyway<R>(connection: Connection<R>): Promise<void> {
-  return connection.close().catch(() => {});
+/** Whether a statement that fails on a reader may be understood by the writer. */
+function mayDoElsewhere(error: unknown): boolean {
+  return error instanceof SqliteError && error.errno === SQLITE_ERROR;
 }
 
 /** A cursor that runs nothing else, since what it runs on is the pool's. */

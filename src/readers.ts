@@ -5,13 +5,17 @@
  * @module
  */
 import { type Connection, coreOf } from "./connection.ts";
-import { unwrap } from "./errors.ts";
+import { toFailure, unwrap } from "./errors.ts";
 import { Line, type Waiting } from "./line.ts";
-import { Failure } from "./thread/protocol.ts";
 
 /** Whether a connection can still be used. */
 export function usable<R>(connection: Connection<R>): boolean {
   return !connection.closed && !coreOf(connection).client.over;
+}
+
+/** Closes a connection that may be broken: it has said so where it was used. */
+export function closeAnyway<R>(connection: Connection<R>): Promise<void> {
+  return connection.close().catch(() => {});
 }
 
 export class Readers<R> {
@@ -27,8 +31,10 @@ export class Readers<R> {
   constructor(most: number, open: () => Promise<Connection<R>>) {
     this.most = most;
     this.#open = open;
-    const reason = most === 1 ? "the reader is busy" : `all ${most} readers are busy`;
-    this.#line = new Line(() => reason);
+    this.#line = new Line(() => {
+      if (this.#openings.size > 0) return "a reader has not been opened yet";
+      return most === 1 ? "the reader is busy" : `all ${most} readers are busy`;
+    });
   }
 
   /** Readers that are open. */
@@ -70,16 +76,15 @@ export class Readers<R> {
   giveBack(reader: Connection<R>): void {
     if (!this.#lent.delete(reader)) return;
     if (usable(reader)) this.#offer(reader);
-    else {
-      reader.close().catch(() => {}); // it has said what it had to say
-      this.#grow();
-    }
+    else this.#grow();
   }
 
   /** Closes all, and those that are just being opened. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([...this.#idle, ...this.#lent].map((reader) => reader.close()));
+    const all = [...this.#idle.splice(0), ...this.#lent];
+    this.#lent.clear();
+    await Promise.all(all.map(closeAnyway));
     await Promise.all(this.#openings);
   }
 
@@ -102,15 +107,15 @@ export class Readers<R> {
     this.#openings.add(added);
     await added;
     this.#openings.delete(added);
-    await this.#grow();
+    if (this.open === 0) await this.#grow();
   }
 
   async #add(): Promise<void> {
     try {
       await this.#offer(await this.#open());
     } catch (error) {
-      const why = new Failure("OperationalError", "", -1, -1, error);
-      if (this.#line.length > 0) this.#line.refuseFirst(why);
+      // If others are open, one of those will do.
+      if (this.open === 0 && this.#line.length > 0) this.#line.refuseFirst(toFailure(error));
     }
   }
 }

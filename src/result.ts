@@ -8,6 +8,7 @@ import { DataError, OperationalError, ProgrammingError, unwrap } from "./errors.
 import type { ColumnDescription } from "./row.ts";
 import type { Waiting } from "./line.ts";
 import type { Scope } from "./scope.ts";
+import { onAbort } from "./thread/abort.ts";
 import type { Receive } from "./thread/client.ts";
 import { type ColumnList, Failure } from "./thread/protocol.ts";
 import { readBatch, Undecodable } from "./thread/rows.ts";
@@ -35,6 +36,9 @@ export class Result {
   #next = 0;
   #sent = false;
   #closed = false;
+  /** The signal that has ended it. */
+  #aborted: AbortSignal | null = null;
+  #forget: (() => void) | undefined;
   /** No rows are left in the worker. */
   #ended = true;
   #filling: Promise<void> | null = null;
@@ -47,17 +51,19 @@ export class Result {
     this.#id = core.nextResult();
   }
 
-  /** Throws when the transaction it belongs to has ended, or its signal has been aborted. */
+  /** Throws when the transaction it belongs to has ended, or its signal has ended it. */
   checkUse(): void {
+    if (this.aborted) {
+      this.#abort();
+      throw this.#aborted!.reason;
+    }
+    if (this.#scope.broken) this.#scope.check();
     if (!this.#scope.active) throw new ProgrammingError("Cannot operate on a closed cursor.");
-    if (!this.aborted) return;
-    this.close();
-    this.#rows = [];
-    throw this.#waiting!.signal!.reason;
   }
 
-  /** Whether rows were left, or may have been, when its signal was aborted. */
+  /** Whether its signal has ended it while rows were left. */
   get aborted(): boolean {
+    if (this.#aborted) return true;
     return this.#waiting?.signal?.aborted === true && (this.ready > 0 || this.pending);
   }
 
@@ -107,6 +113,17 @@ export class Result {
     this.rowCount = rowCount;
     this.insertedRowId = insertedRowId;
     this.#ended = ended || this.#closed;
+    // Aborted between two fetches it is not to hold its lock.
+    if (!this.#ended && waiting.signal) {
+      this.#forget = onAbort(waiting.signal, () => this.#abort());
+    }
+  }
+
+  #abort(): void {
+    this.#aborted ??= this.#waiting!.signal!;
+    this.#rows = [];
+    this.#next = 0;
+    this.close();
   }
 
   /** Waits for more rows. Who asks while some are being fetched waits for those. */
@@ -116,7 +133,10 @@ export class Result {
 
   /** Has more rows fetched if fewer than that are there, without waiting. */
   fetchAhead(rows: number): void {
-    if (this.ready < rows && !this.#ended) this.#filling ??= this.#fetch(rows);
+    if (this.ready < rows && !this.#ended && !this.#filling) {
+      this.#filling = this.#fetch(rows);
+      this.#filling.catch(() => {}); // whoever wants the rows will try again
+    }
   }
 
   /** Throws what went wrong, once. */
@@ -162,9 +182,10 @@ export class Result {
 
   /** Forgets the rows that are left. Settles when the worker has, too; never rejects. */
   async close(): Promise<void> {
-    if ((this.#ended && !this.executing) || this.#closed || this.#core.closed) return;
+    if ((this.#ended && !this.executing) || this.#closed) return;
     this.#closed = true;
-    const done = this.#sent ? this.#reset() : null; // in line it is done once it is sent
+    // In line it is done once it is sent.
+    const done = this.#sent && !this.#core.closed ? this.#reset() : null;
     this.#end();
     await done;
   }
@@ -187,20 +208,20 @@ export class Result {
   }
 
   async #fetch(rows: number): Promise<void> {
+    const { client } = this.#core;
+    let sent = false;
+    const fetch = (signal?: AbortSignal) => {
+      sent = true;
+      return client.call("fetch", [this.#id, rows], this.#receiver(), signal);
+    };
     try {
-      const { client } = this.#core;
-      let sent = false;
-      const fetch = (signal?: AbortSignal) => {
-        sent = true;
-        return client.call("fetch", [this.#id, rows], this.#receiver(), signal);
-      };
       const reply = await this.#scope.send(fetch, this.#waiting!);
-      if (reply === true || (sent && reply instanceof Failure)) this.#end();
-      // A failure to get its turn in time leaves the rows for another try.
-      else if (this.#waiting!.signal?.aborted) this.close();
+      if (sent && (reply === true || reply instanceof Failure)) this.#end();
       unwrap(reply, this.#sql);
       if (this.#failure) this.close();
     } catch (error) {
+      // Who does not get a turn in time may try again: all rows are still there.
+      if (!sent) throw error;
       this.#failure ??= { error };
     } finally {
       this.#filling = null;
@@ -209,7 +230,9 @@ export class Result {
 
   #end(): void {
     this.#ended = true;
+    this.#forget?.();
     this.onEnd();
+    this.onEnd = () => {};
   }
 
   #tidy(): void {

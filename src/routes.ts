@@ -5,7 +5,7 @@
  */
 import { type Connection, coreOf } from "./connection.ts";
 import { Failure } from "./thread/protocol.ts";
-import { firstWord, settingOf } from "./thread/sql.ts";
+import { firstVerb, settingOf } from "./thread/sql.ts";
 
 /**
  * To a reader; to a reader if SQLite says that it reads only; to the writer; to every connection;
@@ -15,11 +15,9 @@ export type Route = "read" | "ask" | "write" | "all" | "refuse";
 
 /** How many texts it is remembered of. */
 const KNOWN_TEXTS = 1000;
-/** First words of what may read only: SQLite is asked of each text. All else goes to the writer. */
+/** What may read only: SQLite is asked of each text. All else goes to the writer. */
 const MAY_READ = ["SELECT", "WITH", "VALUES", "PRAGMA", "EXPLAIN"];
 const TRANSACTION_WORDS = ["BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"];
-
-const encoder = new TextEncoder();
 
 export class Routes {
   readonly #known = new Map<string, Route>();
@@ -46,7 +44,7 @@ export class Routes {
 }
 
 function guess(sql: string): Route {
-  const word = firstWord(encoder.encode(sql));
+  const word = firstVerb(sql);
   if (TRANSACTION_WORDS.includes(word)) return "refuse";
   if (settingOf(sql) !== null) return "all";
   return MAY_READ.includes(word) ? "ask" : "write";

@@ -82,6 +82,16 @@ export class Scope {
     return this.#ended === null;
   }
 
+  /** Whether a signal has ended it, or a crash. */
+  get broken(): boolean {
+    return this.#ended !== null && this.#ended.kind !== "ProgrammingError";
+  }
+
+  /** The signal for a call in it that has one of its own. */
+  signalWith(own: AbortSignal | undefined): AbortSignal | undefined {
+    return either(own, this.signal);
+  }
+
   /** Throws when it has ended. */
   check(): void {
     if (this.#ended !== null) unwrap(this.#ended);
@@ -96,8 +106,8 @@ export class Scope {
     for (let context = contexts.getStore(); context; context = context.outer) {
       const { scope } = context;
       if (!scope.#isWithin(this)) continue;
-      // What still runs in its context must not run outside of it.
-      if (scope.#ended?.kind === "Cancelled") scope.check();
+      // What still runs in its context must not run outside of it, nor on another thread.
+      if (scope.broken || this.#ended) scope.check();
       if (scope.active) return scope;
     }
     return this;

@@ -8,7 +8,7 @@ import type { Core } from "./core.ts";
 import { onAbort, unlessAborted } from "./thread/abort.ts";
 import { ProgrammingError, SqliteError, unwrap } from "./errors.ts";
 import { Executor } from "./executor.ts";
-import { checkTransactionOptions, type TransactionSettings } from "./options.ts";
+import { type CallOptions, checkTransactionOptions, type TransactionSettings } from "./options.ts";
 import { asRequest, type Request } from "./request.ts";
 import { Scope, within } from "./scope.ts";
 import { cancelledBy, Failure } from "./thread/protocol.ts";
@@ -187,13 +187,15 @@ export class Transaction<R = SqlValue[]> extends Executor<R> implements AsyncDis
    * Commits, and ends the transaction. When that fails, as with `SQLITE_BUSY`, it is rolled back
    * and the error thrown.
    */
-  async commit(): Promise<void> {
+  async commit(options?: CallOptions): Promise<void> {
     this.#check();
+    const signal = this.#scope.signalWith(this.#core.waiting(options).signal);
+    signal?.throwIfAborted();
     await this.#scope.turn(this.#core.settings.timeout);
     this.#check();
     this.#seal();
     try {
-      const reply = await this.#finish(true);
+      const reply = await this.#finish(true, signal);
       if (reply !== null) await this.#finish(false);
       unwrap(reply);
     } finally {
@@ -254,6 +256,7 @@ export class Transaction<R = SqlValue[]> extends Executor<R> implements AsyncDis
     } catch (error) {
       // The first error counts, whatever comes of the rollback.
       if (this.active) await this.rollback().catch(() => {});
+      if (this.#core.client.over) this.#scope.leave();
       throw error;
     }
   }
@@ -317,9 +320,8 @@ export class Transaction<R = SqlValue[]> extends Executor<R> implements AsyncDis
     this.#scope.seal(ENDED);
   }
 
-  #finish(commit: boolean): Promise<null | Failure> {
+  #finish(commit: boolean, signal?: AbortSignal): Promise<null | Failure> {
     const { client } = this.#core;
-    const signal = commit ? this.#scope.signal : undefined;
     if (this.#savepoint === null) {
       return client.call("end", [commit ? "COMMIT" : "ROLLBACK"], undefined, signal);
     }

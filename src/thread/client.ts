@@ -58,13 +58,19 @@ const OPERATION_NUMBERS = Object.fromEntries(
 const open = new Set<Client>();
 
 function closeAll(): void {
-  for (const client of open) client.exit();
+  // Who can only read could not remove the write-ahead log, and must not be the last.
+  for (const client of open) if (client.readonly) client.exit();
+  for (const client of open) if (!client.readonly) client.exit();
 }
 
 export class Client implements Owner {
   /** As of the last reply. */
   inTransaction = false;
   totalChanges = 0;
+  /** It was opened for reading only. */
+  readonly = false;
+  /** Called when the thread has died, with what every call fails with. */
+  onCrash: (why: Failure) => void = () => {};
   /** Called when a reply says that no transaction is open any more. */
   onTransactionEnd: () => void = () => {};
   readonly #thread: Thread = Thread.for(this);
@@ -123,8 +129,9 @@ export class Client implements Owner {
   }
 
   /** The worker has opened this: the client can interrupt it, and close it after a crash. */
-  opened(database: RemoteDatabase, looks: boolean): void {
+  opened(database: RemoteDatabase, readonly: boolean, looks: boolean): void {
     this.#remote = database;
+    this.readonly = readonly;
     this.#looks = looks;
     if (open.size === 0) process.on("exit", closeAll);
     open.add(this);
@@ -190,7 +197,7 @@ export class Client implements Owner {
       cancellation?.forget();
       resolve(over);
     }
-    this.onTransactionEnd(); // who waits for that shall know
+    this.onCrash(over);
   }
 
   #heed(signal: AbortSignal, call: number): Cancellation {

@@ -109,7 +109,8 @@ export class Session implements Omit<Operations, "open"> {
     const { statement } = prepared;
     if (statement === null) return NO_RESULT;
     const inTransaction = this.#transaction !== "none";
-    const run: Run = { prepared, statement, inTransaction, failure: undefined };
+    const changesBefore = this.totalChanges;
+    const run: Run = { prepared, statement, inTransaction, changesBefore, failure: undefined };
     prepared.busy = true;
     try {
       bindParameters(statement, new Reader(parameters), this.#holder(parameters));
@@ -281,6 +282,7 @@ export class Session implements Omit<Operations, "open"> {
   tidy(since: number): null {
     for (const result of [...this.#runs.keys()]) if (result >= since) this.reset(result);
     this.#runSurely("ROLLBACK");
+    this.#transaction = "none";
     return null;
   }
 
