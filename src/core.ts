@@ -28,7 +28,7 @@ export class Core {
     this.settings = settings;
     this.limits = limits;
     this.statements = new StatementCache(settings.cachedStatements);
-    this.scope = new Scope("the connection", null, undefined, () => client.inTransaction);
+    this.scope = new Scope("the connection", null, undefined, () => client.openSince);
     client.onTransactionEnd = () => this.scope.advance();
     client.onCrash = (why) => this.scope.seal(why);
   }

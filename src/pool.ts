@@ -531,7 +531,7 @@ async function hold<R, T>(
   if (isHeld(connection)) return await work(connection);
   const core = coreOf(connection);
   const { client } = core;
-  const scope = new Scope(name, core.scope, signal, () => client.inTransaction);
+  const scope = new Scope(name, core.scope, signal, () => client.openSince);
   await core.scope.open(scope, timeout);
   const since = core.nextResult();
   try {

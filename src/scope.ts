@@ -42,8 +42,8 @@ export class Scope {
   readonly #parent: Scope | null;
   /** What ends all that is called in it. */
   readonly signal: AbortSignal | undefined;
-  /** Whether a transaction is open that is no scope: one that a statement has begun. */
-  readonly #occupied: () => boolean;
+  /** Since when a transaction is open that is no scope, but one that a statement has begun. */
+  readonly #occupiedSince: () => number | null;
   /** What calls fail with once it has ended. */
   #ended: Failure | null = null;
   /** One inside of it has been aborted. */
@@ -59,12 +59,12 @@ export class Scope {
     name: string,
     parent: Scope | null,
     signal?: AbortSignal,
-    occupied: () => boolean = () => false,
+    occupiedSince: () => number | null = () => null,
   ) {
     this.name = name;
     this.#parent = parent;
     this.signal = either(signal, parent?.signal);
-    this.#occupied = occupied;
+    this.#occupiedSince = occupiedSince;
   }
 
   /** Whether a scope is open inside. */
@@ -196,6 +196,10 @@ export class Scope {
     }
   }
 
+  #occupied(): boolean {
+    return this.#occupiedSince() !== null;
+  }
+
   #hold(inner: Scope): void {
     this.#inner = inner;
     this.#innerSince = performance.now();
@@ -206,10 +210,8 @@ export class Scope {
   }
 
   #describe(): string {
-    if (this.#inner === null) {
-      return "a transaction that an earlier statement began has not been committed or rolled back";
-    }
-    const since = Math.round(performance.now() - this.#innerSince);
-    return `${this.#inner.name} has been open for ${since} ms`;
+    const since = this.#inner ? this.#innerSince : this.#occupiedSince() ?? performance.now();
+    const name = this.#inner?.name ?? "a transaction that an earlier statement began";
+    return `${name} has been open for ${Math.round(performance.now() - since)} ms`;
   }
 }

@@ -66,6 +66,8 @@ function closeAll(): void {
 export class Client implements Owner {
   /** As of the last reply. */
   inTransaction = false;
+  /** Since when, as of `performance.now()`. */
+  #openSince = 0;
   totalChanges = 0;
   /** It was opened for reading only. */
   readonly = false;
@@ -116,6 +118,11 @@ export class Client implements Owner {
       });
       if (signal?.aborted) this.#cancel(call);
     });
+  }
+
+  /** Since when a transaction is open; null when none is. */
+  get openSince(): number | null {
+    return this.inTransaction ? this.#openSince : null;
   }
 
   /** Whether the thread has died, or the connection is closed. */
@@ -173,6 +180,7 @@ export class Client implements Owner {
     const value = inbox.value();
     resolve(status === FAILED ? failureOf(value, cancellation) : value);
     const ended = this.inTransaction && !inTransaction;
+    if (inTransaction && !this.inTransaction) this.#openSince = performance.now();
     this.inTransaction = inTransaction;
     this.totalChanges = totalChanges;
     if (ended) this.onTransactionEnd();
