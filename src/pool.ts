@@ -350,8 +350,9 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
     work: (connection: Connection<R>) => T | Promise<T>,
     waiting: Waiting,
   ): Promise<T> {
-    const reader = await this.#borrow(waiting);
+    const reader = await this.#readers.borrow(waiting);
     try {
+      await this.#settings.settle(reader);
       return await hold(reader, "read()", work, waiting);
     } finally {
       this.#readers.giveBack(reader);
@@ -391,10 +392,11 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
   /** Runs a statement on a reader if it reads only, which SQLite is asked once. */
   async #maybeOnReader<T>({ sql, waiting, run }: Call<R, T>, reads: boolean): Promise<T> {
     const current = this.#readers.current();
-    const reader = current ?? await this.#borrow(waiting);
+    const reader = current ?? await this.#readers.borrow(waiting);
     let unread = false;
     let wrong: unknown;
     try {
+      await this.#settings.settle(reader);
       if (reads || await this.#routes.ask(sql, reader)) {
         const value = await run(reader);
         unread = !current && value instanceof Cursor && this.#keepUntilRead(value, reader);
@@ -440,18 +442,6 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
     });
   }
 
-  /** A reader for the caller's use, up to date. */
-  async #borrow(waiting: Waiting): Promise<Connection<R>> {
-    const reader = await this.#readers.borrow(waiting);
-    try {
-      await this.#settings.settle(reader);
-      return reader;
-    } catch (error) {
-      this.#readers.giveBack(reader);
-      throw error;
-    }
-  }
-
   #onWriter<T>(run: Run<R, T>): Promise<T> {
     const held = this.#held();
     if (held) return run(held);
@@ -493,11 +483,13 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
   }
 
   /** A call that `close()` waits for. */
-  #count<T>(call: Promise<T>): Promise<T> {
-    const done = () => this.#calls.delete(call);
+  async #count<T>(call: Promise<T>): Promise<T> {
     this.#calls.add(call);
-    call.then(done, done);
-    return call;
+    try {
+      return await call; // nothing else waits for it, or its error would not lead to the caller
+    } finally {
+      this.#calls.delete(call);
+    }
   }
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Core } from "./core.ts";
-import { DataError, OperationalError, ProgrammingError, unwrap } from "./errors.ts";
+import { DataError, OperationalError, ProgrammingError, toFailure, unwrap } from "./errors.ts";
 import type { ColumnDescription } from "./row.ts";
 import type { Waiting } from "./line.ts";
 import type { Scope } from "./scope.ts";
@@ -41,7 +41,7 @@ export class Result {
   #forget: (() => void) | undefined;
   /** No rows are left in the worker. */
   #ended = true;
-  #filling: Promise<void> | null = null;
+  #filling: Promise<Failure | null> | null = null;
   /** What is to be thrown once the rows before it have been handed out. */
   #failure: { readonly error: unknown } | null = null;
 
@@ -128,14 +128,14 @@ export class Result {
 
   /** Waits for more rows. Who asks while some are being fetched waits for those. */
   async fill(rows: number): Promise<void> {
-    await (this.executing ?? (this.#filling ??= this.#fetch(rows)));
+    if (this.executing) await this.executing;
+    else unwrap(await (this.#filling ??= this.#fetch(rows)));
   }
 
   /** Has more rows fetched if fewer than that are there, without waiting. */
   fetchAhead(rows: number): void {
     if (this.ready < rows && !this.#ended && !this.#filling) {
-      this.#filling = this.#fetch(rows);
-      this.#filling.catch(() => {}); // whoever wants the rows will try again
+      this.#filling = this.#fetch(rows); // should it not get a turn, whoever wants rows tries again
     }
   }
 
@@ -144,6 +144,7 @@ export class Result {
     if (this.#failure === null) return;
     const { error } = this.#failure;
     this.#failure = null;
+    unwrap(error, this.#sql);
     throw error instanceof Undecodable ? this.#explain(error) : error;
   }
 
@@ -207,7 +208,8 @@ export class Result {
     };
   }
 
-  async #fetch(rows: number): Promise<void> {
+  /** Fetches rows. What it returns has kept it from that: all rows are still there. */
+  async #fetch(rows: number): Promise<Failure | null> {
     const { client } = this.#core;
     let sent = false;
     const fetch = (signal?: AbortSignal) => {
@@ -216,14 +218,15 @@ export class Result {
     };
     try {
       const reply = await this.#scope.send(fetch, this.#waiting!);
-      if (sent && (reply === true || reply instanceof Failure)) this.#end();
-      unwrap(reply, this.#sql);
+      if (reply === true || (sent && reply instanceof Failure)) this.#end();
+      if (reply instanceof Failure && !sent) return reply;
+      if (reply instanceof Failure) this.#failure ??= { error: reply };
       if (this.#failure) this.close();
+      return null;
     } catch (error) {
-      // Who does not get a turn in time may try again: all rows are still there.
-      if (!sent) throw error;
-      this.#failure ??= { error };
+      return toFailure(error); // its transaction has ended, or the thread
     } finally {
+      if (client.over) this.#end();
       this.#filling = null;
     }
   }

@@ -1556,7 +1556,7 @@ test("the signal of createPool() ends the opening, and nothing later", async () 
 test("rowFactory, textFactory and integers hold for every connection", async () => {
   const row = Object.assign(Object.create(null), { a: 1n, b: new Uint8Array([0xc3, 0xa9]) });
   const options = { readers: 2, rowFactory: objectRow, textFactory: "bytes", integers: "bigint" };
-  await using pool = await createPool(file(), options as never);
+  await using pool: Pool = await createPool(file(), options as never) as never;
   const sql = "SELECT 1 AS a, 'é' AS b";
   assert.deepEqual(await onEach(pool, 2, sql), [[row], [row], [row]]);
   assert.deepEqual(await pool.executeFetchOne(sql), row);
