@@ -89,6 +89,7 @@ export class ManySender {
 
   /** Sends what there is, and waits for the block before it. */
   async send(): Promise<void> {
+    this.#core.check(); // the iterable may have closed the connection
     const { client, statements } = this.#core;
     const block = this.#block.bytes.slice(0, this.#block.length);
     const continued = this.#continued;

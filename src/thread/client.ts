@@ -55,12 +55,12 @@ const OPERATION_NUMBERS = Object.fromEntries(
 ) as Record<Operation, number>;
 
 /** Clients whose connections the end of the process has to close. */
-const open = new Set<Client>();
+const clients = new Set<Client>();
 
 function closeAll(): void {
   // Who can only read could not remove the write-ahead log, and must not be the last.
-  for (const client of open) if (client.readonly) client.exit();
-  for (const client of open) if (!client.readonly) client.exit();
+  for (const client of clients) if (client.readonly) client.exit();
+  for (const client of clients) if (!client.readonly) client.exit();
 }
 
 export class Client implements Owner {
@@ -89,6 +89,11 @@ export class Client implements Owner {
   /** What every further call fails with. */
   #over: Failure | undefined;
   #crashed = false;
+
+  constructor() {
+    if (clients.size === 0) process.on("exit", closeAll);
+    clients.add(this);
+  }
 
   /**
    * Asks for an operation. The promise always fulfils, with the reply or with a failure, so that
@@ -140,8 +145,6 @@ export class Client implements Owner {
     this.#remote = database;
     this.readonly = readonly;
     this.#looks = looks;
-    if (open.size === 0) process.on("exit", closeAll);
-    open.add(this);
   }
 
   /** Interrupts what the connection runs, a wait for a lock included. */
@@ -266,8 +269,8 @@ export class Client implements Owner {
   #forget(): void {
     this.#remote = undefined; // no interrupt from here on
     this.#pending.clear();
-    open.delete(this);
-    if (open.size === 0) process.off("exit", closeAll);
+    clients.delete(this);
+    if (clients.size === 0) process.off("exit", closeAll);
   }
 }
 
