@@ -50,12 +50,8 @@ export {
   Row,
   type RowFactory,
 } from "./src/row.ts";
-export {
-  Savepoint,
-  Transaction,
-  type TransactionOptions,
-  TransactionType,
-} from "./src/transaction.ts";
+export { Savepoint } from "./src/savepoint.ts";
+export { Transaction, type TransactionOptions, TransactionType } from "./src/transaction.ts";
 export type { Bindable, SqlParameters, SqlValue } from "./src/values.ts";
 export {
   completeStatement,

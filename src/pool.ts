@@ -3,11 +3,11 @@
  *
  * @module
  */
-import { unlessAborted } from "./thread/abort.ts";
 import { connect, type Connection, coreOf } from "./connection.ts";
 import { asCursorRequest, Cursor, type CursorRequest, finish, whenRead } from "./cursor.ts";
 import { SQLITE_BUSY, SQLITE_ERROR } from "../ffi/result_codes.ts";
 import { OperationalError, ProgrammingError, SqliteError } from "./errors.ts";
+import { hold, type isHeld } from "./hold.ts";
 import type { Waiting } from "./line.ts";
 import { isIterable, readAhead } from "./many.ts";
 import {
@@ -16,14 +16,13 @@ import {
   checkTransactionOptions,
   type ConnectOptions,
 } from "./options.ts";
-import { closeAnyway, Readers, usable } from "./readers.ts";
+import { Readers } from "./readers.ts";
 import { asRequest, type Request } from "./request.ts";
 import type { Row } from "./row.ts";
 import { Routes } from "./routes.ts";
-import { Scope, within } from "./scope.ts";
 import { Settings } from "./settings.ts";
-import { cancelledBy, Failure } from "./thread/protocol.ts";
 import type { Transaction, TransactionOptions } from "./transaction.ts";
+import { Writer } from "./writer.ts";
 import { checkSql, Encoded, type SqlParameters, type SqlValue } from "./values.ts";
 
 /** Options of `createPool`: those of `connect`, and how many readers. */
@@ -102,8 +101,9 @@ async function open<R>(database: string | URL, options: unknown): Promise<Pool<R
   const writer = await connect<R>(database, connectOptions);
   try {
     const mode = await journalMode(writer, later.readonly === true);
-    const most = mode === "memory" ? 0 : readers;
-    return new Pool<R>(writer, most, (readonly) => {
+    // What is in memory has the one connection, and goes with it.
+    if (mode === "memory") return new Pool<R>(writer, 0, null);
+    return new Pool<R>(writer, readers, (readonly) => {
       return connect<R>(database, readonly ? { ...later, readonly } : later);
     });
   } catch (error) {
@@ -133,14 +133,10 @@ async function journalMode<R>(writer: Connection<R>, readonly: boolean): Promise
  * those from within `read()` that only read use its reader.
  */
 export class Pool<R = SqlValue[]> implements AsyncDisposable {
-  readonly #connect: (readonly: boolean) => Promise<Connection<R>>;
   readonly #readers: Readers<R>;
   readonly #routes = new Routes();
   readonly #settings = new Settings<R>();
-  #writer: Connection<R>;
-  /** Writers that broke while somebody had them, who is not to go on with another. */
-  #broken: Connection<R>[] = [];
-  #replacing: Promise<void> | undefined;
+  readonly #writer: Writer<R>;
   /** Calls that have not ended. */
   readonly #calls = new Set<Promise<unknown>>();
   /** Cursors of readers that are not read to their ends. */
@@ -151,11 +147,10 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
   constructor(
     writer: Connection<R>,
     readers: number,
-    connect: (readonly: boolean) => Promise<Connection<R>>,
+    connect: ((readonly: boolean) => Promise<Connection<R>>) | null,
   ) {
-    this.#writer = writer;
-    this.#connect = connect;
-    this.#readers = new Readers(readers, () => this.#open(true));
+    this.#writer = new Writer(writer, connect && (() => this.#open(connect(false))));
+    this.#readers = new Readers(connect ? readers : 0, () => this.#open(connect!(true)));
   }
 
   /** Whether `close` has been called. */
@@ -165,7 +160,7 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
 
   /** What the pool is doing now. */
   stats(): PoolStats {
-    const { scope } = coreOf(this.#writer);
+    const { scope } = coreOf(this.#writer.connection);
     const { open, lent, waiting } = this.#readers;
     return {
       readers: open,
@@ -250,10 +245,10 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
   ): Promise<T> {
     this.#check();
     if (this.#readers.most === 0) return await this.write(work, options);
-    if (this.#held()) return await this.write(work, options);
+    if (this.#writer.held) return await this.write(work, options);
     const current = this.#readers.current();
     if (current) return await work(current);
-    return await this.#count(this.#read(work, coreOf(this.#writer).waiting(options)));
+    return await this.#count(this.#read(work, coreOf(this.#writer.connection).waiting(options)));
   }
 
   /** Runs a function that has the writer for itself; every statement commits by itself. */
@@ -262,9 +257,9 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
     options?: CallOptions,
   ): Promise<T> {
     this.#check();
-    const waiting = coreOf(this.#writer).waiting(options);
+    const waiting = coreOf(this.#writer.connection).waiting(options);
     const run = (writer: Connection<R>) => hold(writer, "write()", work, waiting);
-    return await this.#count(this.#onWriter(run));
+    return await this.#count(this.#writer.use(run));
   }
 
   /** Runs a function in a transaction on the writer, `"IMMEDIATE"` by default. */
@@ -276,7 +271,7 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
     checkTransactionOptions(options);
     const { mode = "IMMEDIATE" } = options;
     const run = (writer: Connection<R>) => writer.transaction(work, { ...options, mode });
-    return await this.#count(this.#onWriter(run));
+    return await this.#count(this.#writer.use(run));
   }
 
   /**
@@ -303,12 +298,12 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
     }
     // The writer last: one who can only read could not remove the write-ahead log.
     await this.#readers.close();
-    await closeAnyway(this.#writer);
+    await this.#writer.close();
   }
 
   /** Opens a connection and makes it like the others. */
-  async #open(readonly: boolean): Promise<Connection<R>> {
-    const connection = await this.#connect(readonly);
+  async #open(opening: Promise<Connection<R>>): Promise<Connection<R>> {
+    const connection = await opening;
     try {
       await this.#settings.settle(connection);
       return connection;
@@ -336,7 +331,7 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
     options: CallOptions | undefined,
   ): Promise<Cursor<R>> {
     this.#check();
-    const ahead = isIterable(sets) ? readAhead(sets, coreOf(this.#writer).limits) : sets;
+    const ahead = isIterable(sets) ? readAhead(sets, coreOf(this.#writer.connection).limits) : sets;
     return finished(
       await this.transaction((tx) => tx.executeMany(sql, ahead as typeof sets), options),
     );
@@ -367,9 +362,9 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
     run: (connection: Connection<R>, encoded: SqlParameters | undefined) => Promise<T>,
   ): Promise<T> {
     this.#check();
-    const { limits } = coreOf(this.#writer);
+    const { limits } = coreOf(this.#writer.connection);
     checkSql(sql, limits);
-    const waiting = coreOf(this.#writer).waiting(options);
+    const waiting = coreOf(this.#writer.connection).waiting(options);
     const encoded = parameters === undefined
       ? undefined
       : new Encoded(parameters, limits) as unknown as SqlParameters;
@@ -379,13 +374,13 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
 
   #dispatch<T>(call: Call<R, T>): Promise<T> {
     const { sql, run } = call;
-    if (this.#held()) return this.#onWriter(run);
+    if (this.#writer.held) return this.#writer.use(run);
     const route = this.#routes.of(sql);
     if (route === "refuse") {
       throw new ProgrammingError("A pool's transactions are made by transaction()", { sql });
     }
     if (route === "all") return this.#everywhere(call);
-    if (route === "write" || this.#readers.most === 0) return this.#onWriter(run);
+    if (route === "write" || this.#readers.most === 0) return this.#writer.use(run);
     return this.#maybeOnReader(call, route === "read");
   }
 
@@ -414,7 +409,7 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
   /** What a reader does not know, the writer may: a temporary table, say. */
   async #insteadOnWriter<T>(run: Run<R, T>, wrong: unknown): Promise<T> {
     try {
-      return await this.#onWriter(run);
+      return await this.#writer.use(run);
     } catch (error) {
       // That it is busy says less than what was wrong at first.
       throw wrong && error instanceof SqliteError && error.errno === SQLITE_BUSY ? wrong : error;
@@ -435,41 +430,11 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
 
   /** Runs a statement on the writer now and on every other connection before its next use. */
   #everywhere<T>({ sql, parameters, run }: Call<R, T>): Promise<T> {
-    return this.#onWriter(async (writer) => {
+    return this.#writer.use(async (writer) => {
       const value = await run(writer);
       this.#settings.add(sql, parameters, writer);
       return value;
     });
-  }
-
-  #onWriter<T>(run: Run<R, T>): Promise<T> {
-    const held = this.#held();
-    if (held) return run(held);
-    // What was in memory is gone with its connection.
-    if (usable(this.#writer) || this.#readers.most === 0) return run(this.#writer);
-    return this.#onNewWriter(run);
-  }
-
-  async #onNewWriter<T>(run: Run<R, T>): Promise<T> {
-    await (this.#replacing ??= this.#replaceWriter());
-    return await run(this.#writer);
-  }
-
-  async #replaceWriter(): Promise<void> {
-    try {
-      const writer = await this.#open(false);
-      const gone = [this.#writer, ...this.#broken];
-      this.#writer = writer;
-      this.#broken = gone.filter((one) => coreOf(one).scope.held);
-    } finally {
-      this.#replacing = undefined;
-    }
-  }
-
-  /** The writer that the code that is running has for itself. */
-  #held(): Connection<R> | undefined {
-    if (isHeld(this.#writer)) return this.#writer;
-    return this.#broken.length > 0 ? this.#broken.find(isHeld) : undefined;
   }
 
   /** Throws when the pool is closed, except for what belongs to a call made before. */
@@ -479,7 +444,7 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
 
   /** Whether the code that is running is that of `transaction()`, `write()` or `read()`. */
   #inside(): boolean {
-    return this.#held() !== undefined || this.#readers.current() !== undefined;
+    return this.#writer.held !== undefined || this.#readers.current() !== undefined;
   }
 
   /** A call that `close()` waits for. */
@@ -502,38 +467,4 @@ function mayDoElsewhere(error: unknown): boolean {
 function finished<R>(cursor: Cursor<R>): Cursor<R> {
   finish(cursor);
   return cursor;
-}
-
-/** Whether the code that is running has the connection for itself. */
-function isHeld<R>(connection: Connection<R>): boolean {
-  const { scope } = coreOf(connection);
-  return scope.current() !== scope;
-}
-
-/**
- * Runs a function that has a connection for itself, or has it already. Results that it leaves open
- * end with it; so does a transaction, which is an error.
- */
-async function hold<R, T>(
-  connection: Connection<R>,
-  name: string,
-  work: (connection: Connection<R>) => T | Promise<T>,
-  { timeout, signal }: Waiting,
-): Promise<T> {
-  if (isHeld(connection)) return await work(connection);
-  const core = coreOf(connection);
-  const { client } = core;
-  const scope = new Scope(name, core.scope, signal, () => client.openSince);
-  await core.scope.open(scope, timeout);
-  const since = core.nextResult();
-  try {
-    const value = await unlessAborted(within(scope, async () => await work(connection)), signal);
-    if (client.inTransaction) throw new ProgrammingError(`${name} left a transaction open`);
-    return value;
-  } finally {
-    const ended = new Failure("ProgrammingError", `${name} has ended.`);
-    scope.seal(signal?.aborted ? cancelledBy(signal) : ended);
-    await client.call("tidy", [since]);
-    scope.leave();
-  }
 }

@@ -10,6 +10,7 @@ import { ProgrammingError, SqliteError, unwrap } from "./errors.ts";
 import { Executor } from "./executor.ts";
 import { type CallOptions, checkTransactionOptions, type TransactionSettings } from "./options.ts";
 import { asRequest, type Request } from "./request.ts";
+import { quoteSavepoint, Savepoint } from "./savepoint.ts";
 import { Scope, within } from "./scope.ts";
 import { cancelledBy, Failure } from "./thread/protocol.ts";
 import { quoteName } from "./thread/sql.ts";
@@ -349,50 +350,6 @@ class JoinedTransaction<R> extends Transaction<R> {
   override async [Symbol.asyncDispose](): Promise<void> {}
 }
 
-/** A point in a transaction to go back to. Disposing of it without `release()` goes back to it. */
-export class Savepoint implements AsyncDisposable {
-  /** Its name. */
-  readonly name: string;
-  readonly #control: (sql: string) => Promise<void>;
-  readonly #undo: () => Promise<void>;
-  #released = false;
-
-  /** Made by `savepoint()`. */
-  constructor(
-    name: string,
-    control: (sql: string) => Promise<void>,
-    undo: () => Promise<void>,
-  ) {
-    this.name = name;
-    this.#control = control;
-    this.#undo = undo;
-  }
-
-  /** Undoes what was done since it was set. It stays, and can be gone back to again. */
-  async rollbackTo(): Promise<void> {
-    this.#check();
-    await this.#control(`ROLLBACK TO ${quoteSavepoint(this.name)}`);
-  }
-
-  /** Forgets it, and those set after it, keeping what was done. */
-  async release(): Promise<void> {
-    this.#check();
-    this.#released = true;
-    await this.#control(`RELEASE ${quoteSavepoint(this.name)}`);
-  }
-
-  /** Goes back to it and forgets it, unless it was released. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#released) return;
-    this.#released = true;
-    await this.#undo();
-  }
-
-  #check(): void {
-    if (this.#released) throw new ProgrammingError("The savepoint has been released.");
-  }
-}
-
 /** `transaction()` of a connection or of a transaction, in both of its forms. */
 export function transact<R, T>(
   connection: Connection<R>,
@@ -405,12 +362,4 @@ export function transact<R, T>(
     return asRequest(begin(connection, core, on, first));
   }
   return runTransaction(connection, core, on, first, options);
-}
-
-/** Any name is safe that SQL text can have. */
-function quoteSavepoint(name: unknown): string {
-  if (typeof name !== "string" || name.includes("\0") || !name.isWellFormed()) {
-    throw new ProgrammingError("A savepoint's name is a string without null characters");
-  }
-  return quoteName(name);
 }
