@@ -54,12 +54,8 @@ export {
   Row,
   type RowFactory,
 } from "./src/row.ts";
-export {
-  Savepoint,
-  Transaction,
-  type TransactionOptions,
-  TransactionType,
-} from "./src/transaction.ts";
+export { Savepoint } from "./src/savepoint.ts";
+export { Transaction, type TransactionOptions, TransactionType } from "./src/transaction.ts";
 export {
   type Adapter,
   type Class,

@@ -4,7 +4,7 @@
  * @module
  */
 import { SQLITE_BUSY, SQLITE_DONE, SQLITE_LOCKED } from "../ffi/result_codes.ts";
-import { unlessAborted } from "./abort.ts";
+import { unlessAborted } from "./thread/abort.ts";
 import type { Core } from "./core.ts";
 import { OperationalError, ProgrammingError, unwrap } from "./errors.ts";
 import { Scope } from "./scope.ts";

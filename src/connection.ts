@@ -80,29 +80,19 @@ async function open<R>(database: unknown, options: unknown): Promise<Connection<
   const filename = checkDatabase(database, settings.uri);
   settings.signal?.throwIfAborted();
   const library = loadLibrary(settings.library);
-  const client = new Client();
-  const { signal, timeout, isolationLevel, autocommit, trustedSchema } = settings;
   const flags = (settings.readonly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE_CREATE) |
     (settings.uri ? SQLITE_OPEN_URI : 0);
-  const reply = await client.call(
-    "open",
-    [
-      filename,
-      flags,
-      trustedSchema,
-      timeout,
-      isolationLevel,
-      autocommit,
-      settings.detectTypes,
-      library.path,
-    ],
-    undefined,
-    signal,
-  );
+  const { signal, timeout, isolationLevel, autocommit, trustedSchema, detectTypes } = settings;
+  const modes = [trustedSchema, timeout, isolationLevel, autocommit, detectTypes] as const;
+  const open = (client: Client) =>
+    client.call("open", [filename, flags, ...modes, library.path], undefined, signal);
+  let client = new Client();
+  let reply = await open(client);
+  if (client.misled) reply = await open(client = new Client());
   if (reply instanceof Failure || signal?.aborted) client.close();
   signal?.throwIfAborted();
   const [handle, length, sqlLength, looks] = unwrap(reply);
-  client.opened(new RemoteDatabase(library, handle), handle, looks);
+  client.opened(new RemoteDatabase(library, handle), handle, settings.readonly, looks);
   return new Connection<R>(new Core(client, settings, { length, sqlLength }), filename);
 }
 
@@ -123,7 +113,7 @@ export let coreOf: <R>(connection: Connection<R>) => Core;
 
 /** A connection that is collected while open is closed, which may only send messages. */
 const forgotten = new FinalizationRegistry<[core: Core, filename: string]>(([core, filename]) => {
-  if (core.closed) return;
+  if (core.closed || core.client.over) return;
   core.closed = true;
   process.emitWarning(`The connection to ${filename} was deleted before being closed.`, {
     type: "ResourceWarning",
@@ -193,6 +183,9 @@ export class Connection<R = SqlValue[]> extends Control<R> implements AsyncDispo
   set autocommit(autocommit: Autocommit) {
     const checked = checkAutocommit(autocommit);
     this.#core.check();
+    if (this.#core.scope.held) {
+      throw new ProgrammingError("autocommit can't be set during a transaction()");
+    }
     this.#settings.autocommit = checked;
     this.#core.client.call("setAutocommit", [checked]);
   }
@@ -255,7 +248,7 @@ export class Connection<R = SqlValue[]> extends Control<R> implements AsyncDispo
     const { client, scope } = this.#core;
     const waiting = this.#core.waiting(options);
     const transaction = transactionOf(scope.current());
-    if (transaction) return await transaction[how]();
+    if (transaction) return await transaction[how](options);
     unwrap(await scope.send((signal) => client.call(how, [], undefined, signal), waiting));
   }
 
@@ -298,7 +291,7 @@ export class Connection<R = SqlValue[]> extends Control<R> implements AsyncDispo
     const { client, scope } = this.#core;
     if (client.lent) await client.lent;
     const closed = new Failure("ProgrammingError", "Cannot operate on a closed database.");
-    scope.close(closed, () => client.call("end", ["ROLLBACK"]));
+    await scope.close(closed, () => client.call("end", ["ROLLBACK"]));
     unwrap(await client.close());
   }
 

@@ -38,8 +38,9 @@ export class Core {
     this.settings = settings;
     this.limits = limits;
     this.statements = new StatementCache(settings.cachedStatements);
-    this.scope = new Scope("the connection", null, undefined, () => client.inTransaction);
+    this.scope = new Scope("the connection", null, undefined, () => client.openSince);
     client.onTransactionEnd = () => this.scope.advance();
+    client.onCrash = (why) => this.scope.seal(why);
   }
 
   /** How a call waits for its turn. Throws a `ProgrammingError` for bad options. */

@@ -13,11 +13,11 @@ import {
   checkRows,
   type RowFactoryOption,
 } from "./options.ts";
-import { unlessAborted } from "./abort.ts";
+import { unlessAborted } from "./thread/abort.ts";
 import { Request } from "./request.ts";
 import { Result } from "./result.ts";
 import { type ColumnDescription, Row } from "./row.ts";
-import { ManySender } from "./many.ts";
+import { isIterable, ManySender } from "./many.ts";
 import type { Scope } from "./scope.ts";
 import { ALL, type ONE } from "./thread/protocol.ts";
 import {
@@ -48,6 +48,9 @@ export let fetchAtOnce: <R>(
  */
 export let whenRead: <R>(cursor: Cursor<R>, then: () => void) => boolean;
 
+/** Has a cursor refuse further statements: what it runs on is not its own. */
+export let finish: <R>(cursor: Cursor<R>) => void;
+
 /** The result of a cursor that is collected is forgotten in the worker, too: it holds a lock. */
 const forgotten = new FinalizationRegistry<Result>((result) => result.close());
 
@@ -68,6 +71,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   #result: Result;
   #lastRowId: number | bigint | undefined;
   #closed = false;
+  #finished = false;
 
   /** Made by `connection.cursor()`. */
   constructor(connection: Connection<R>, core: Core, scope: Scope) {
@@ -155,6 +159,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   async fetchOne(): Promise<R | undefined> {
     const result = this.#checkResult();
     while (result.ready === 0 && result.pending) await result.fill(1);
+    result.checkUse();
     const row = result.takeOne();
     if (row !== undefined) return this.#make(row);
     result.check();
@@ -166,6 +171,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
     const result = this.#checkResult();
     checkRows("size", size);
     while (result.ready < size && result.pending) await result.fill(size - result.ready);
+    result.checkUse();
     if (result.ready === 0) result.check();
     return this.#makeAll(result.take(size));
   }
@@ -174,6 +180,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   async fetchAll(): Promise<R[]> {
     const result = this.#checkResult();
     while (result.pending) await result.fill(ALL);
+    result.checkUse();
     result.check();
     return this.#makeAll(result.take(Infinity));
   }
@@ -198,8 +205,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
 
   /** Runs one statement and fetches rows: at least so many, or ALL, or just ONE. */
   async #run(sql: string, parameters: unknown, rows: number, options: unknown): Promise<void> {
-    this.#check();
-    checkSql(sql, this.#core.limits);
+    this.#checkSql(sql);
     const block = encodeParameters(parameters, this.#core.limits);
     const waiting = this.#core.waiting(options);
     const result = this.#start();
@@ -209,16 +215,17 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   }
 
   async #runMany(sql: string, sets: unknown, options: unknown): Promise<void> {
-    this.#check();
-    checkSql(sql, this.#core.limits);
+    this.#checkSql(sql);
     const waiting = this.#core.waiting(options);
     const result = this.#start();
-    const sender = new ManySender(this.#core, this.#scope.current(), sql, waiting);
+    const scope = this.#scope.current();
+    const signal = scope.signalWith(waiting.signal);
+    const sender = new ManySender(this.#core, scope, sql, waiting);
     try {
       if (isIterable(sets)) {
         for (const set of sets) if (sender.add(set)) await sender.send();
       } else if (isAsyncIterable(sets)) {
-        await unlessAborted(sender.sendAll(sets), waiting.signal);
+        await unlessAborted(sender.sendAll(sets, signal), signal);
       } else {
         throw new ProgrammingError(`Parameter sets are iterable, type '${typeName(sets)}' is not`);
       }
@@ -230,8 +237,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   }
 
   async #runScript(sql: string, options: unknown): Promise<void> {
-    this.#check();
-    checkSql(sql, this.#core.limits);
+    this.#checkSql(sql);
     const { client } = this.#core;
     const waiting = this.#core.waiting(options);
     this.#start();
@@ -242,6 +248,14 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   async #returnThis(done: Promise<void>): Promise<this> {
     await done;
     return this;
+  }
+
+  #checkSql(sql: unknown): asserts sql is string {
+    this.#check();
+    if (this.#finished) {
+      throw new ProgrammingError("The cursor of a pool runs no further statement");
+    }
+    checkSql(sql, this.#core.limits);
   }
 
   /** The result; throws when the cursor or its connection is closed. */
@@ -282,6 +296,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   async #stepSlowly(): Promise<IteratorResult<R, undefined>> {
     const result = this.#checkResult();
     while (result.ready === 0 && result.pending) await result.fill(this.#iterChunkSize);
+    result.checkUse();
     const row = result.takeOne();
     if (row !== undefined) return { done: false, value: this.#make(row) };
     result.check();
@@ -304,6 +319,9 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
       const { open } = cursor.#result;
       if (open) cursor.#result.onEnd = then;
       return open;
+    };
+    finish = (cursor) => {
+      cursor.#finished = true;
     };
     step = (cursor) => cursor.#step();
     fetchAtOnce = async (cursor, sql, parameters, rows, options) => {
@@ -346,10 +364,6 @@ export function asCursorRequest<C extends Cursor<R>, R>(promise: Promise<C>): Cu
 
 function isRowClass(factory: unknown): factory is typeof Row {
   return factory === Row || (factory as { prototype?: unknown }).prototype instanceof Row;
-}
-
-function isIterable(value: unknown): value is Iterable<unknown> {
-  return typeof value === "object" && value !== null && Symbol.iterator in value;
 }
 
 function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {

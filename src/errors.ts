@@ -4,7 +4,7 @@
  * @module
  */
 import * as resultCodes from "../ffi/result_codes.ts";
-import { Failure } from "./thread/protocol.ts";
+import { Failure, type FailureKind } from "./thread/protocol.ts";
 
 /** What SQLite said, besides its message. */
 export interface SqliteErrorDetails {
@@ -151,5 +151,18 @@ export function toError(failure: Failure, sql?: string): SqliteError {
 /** The reply, or a throw: to be used right after an await, for the stack to be the caller's. */
 export function unwrap<T>(reply: T | Failure, sql?: string): T {
   if (!(reply instanceof Failure)) return reply;
-  throw reply.reason !== undefined ? reply.reason : toError(reply, sql);
+  if (reply.reason !== undefined) throw reply.reason;
+  const error = toError(reply, sql);
+  Error.captureStackTrace(error, unwrap); // the ten lines it has are for what called this
+  throw error;
+}
+
+/** An error as data, to be thrown again where somebody else has called. */
+export function toFailure(error: unknown): Failure {
+  if (!(error instanceof SqliteError)) {
+    return new Failure("OperationalError", "", -1, -1, error);
+  }
+  const { name, message, errno, offset } = error;
+  if (errno === undefined) return new Failure(name as FailureKind, message);
+  return new Failure("sqlite", message, errno, offset);
 }

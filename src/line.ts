@@ -4,6 +4,7 @@
  * @module
  */
 import { SQLITE_BUSY } from "../ffi/result_codes.ts";
+import { onAbort } from "./thread/abort.ts";
 import { cancelledBy, Failure } from "./thread/protocol.ts";
 
 /** How to wait. */
@@ -55,7 +56,7 @@ export class Line<W, V> {
     const { promise, resolve } = Promise.withResolvers<T | Failure>();
     const leave = () => {
       clearTimeout(timer);
-      signal?.removeEventListener("abort", abort);
+      deaf?.();
     };
     const waiter: Waiter<W, V> = {
       wants,
@@ -73,9 +74,8 @@ export class Line<W, V> {
       waiter.fail(why);
       this.#left();
     };
-    const abort = () => giveUp(cancelledBy(signal!));
+    const deaf = signal && onAbort(signal, () => giveUp(cancelledBy(signal)));
     const timer = setTimeout(() => giveUp(this.#timedOut(timeout)), timeout);
-    signal?.addEventListener("abort", abort);
     if (ahead) this.#waiters.unshift(waiter);
     else this.#waiters.push(waiter);
     return promise;
@@ -84,6 +84,14 @@ export class Line<W, V> {
   /** Lets the first in. */
   admit(value: V): void {
     this.#waiters.shift()!.start(value);
+  }
+
+  /** Lets in all who want that, past the others. */
+  admitAll(wants: W, value: V): void {
+    for (const waiter of this.#waiters.filter((one) => one.wants === wants)) {
+      this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
+      waiter.start(value);
+    }
   }
 
   /** Sends the first away. */

@@ -9,10 +9,43 @@ import type { Waiting } from "./line.ts";
 import type { Scope } from "./scope.ts";
 import { Writer } from "./thread/codec.ts";
 import type { Executed, Failure } from "./thread/protocol.ts";
-import { writeParameters } from "./values.ts";
+import { Encoded, type Limits, writeParameters } from "./values.ts";
 
 /** Parameter sets are sent in blocks of about this many bytes. */
 const BLOCK_BYTES = 1 << 16;
+
+/**
+ * Reads and copies the first sets now, as far as a block goes, for a call whose turn is later. The
+ * rest is read when it is sent.
+ */
+export function readAhead(sets: Iterable<unknown>, limits: Limits): Iterable<unknown> {
+  const iterator = sets[Symbol.iterator]();
+  const first: Encoded[] = [];
+  let done = false;
+  for (let bytes = 0; !done && bytes < BLOCK_BYTES;) {
+    const next = iterator.next();
+    done = next.done === true;
+    if (done) break;
+    const encoded = new Encoded(next.value, limits);
+    first.push(encoded);
+    bytes += encoded.bytes.length;
+  }
+  return continueWith(first, iterator, done);
+}
+
+function* continueWith(
+  first: Iterable<unknown>,
+  iterator: Iterator<unknown>,
+  done: boolean,
+): Generator<unknown> {
+  try {
+    yield* first;
+    for (let next; !done && !(next = iterator.next()).done;) yield next.value;
+    done = true;
+  } finally {
+    if (!done) iterator.return?.();
+  }
+}
 
 /** Sends parameter sets in blocks, one being encoded while the one before is being run. */
 export class ManySender {
@@ -47,12 +80,16 @@ export class ManySender {
   }
 
   /** Adds and sends sets as they come. */
-  async sendAll(sets: AsyncIterable<unknown>): Promise<void> {
-    for await (const set of sets) if (this.add(set)) await this.send();
+  async sendAll(sets: AsyncIterable<unknown>, signal: AbortSignal | undefined): Promise<void> {
+    for await (const set of sets) {
+      signal?.throwIfAborted();
+      if (this.add(set)) await this.send();
+    }
   }
 
   /** Sends what there is, and waits for the block before it. */
   async send(): Promise<void> {
+    this.#core.check(); // the iterable may have closed the connection
     const { client, statements } = this.#core;
     const block = this.#block.bytes.slice(0, this.#block.length);
     const continued = this.#continued;
@@ -84,4 +121,9 @@ export class ManySender {
   async #count(running: Promise<Executed | Failure> | null): Promise<void> {
     if (running) this.#changed += Math.max(0, unwrap(await running, this.#sql)[1]);
   }
+}
+
+/** Whether it can be gone through with `for`; a string is none. */
+export function isIterable(value: unknown): value is Iterable<unknown> {
+  return typeof value === "object" && value !== null && Symbol.iterator in value;
 }

@@ -3,18 +3,26 @@
  *
  * @module
  */
-import { unlessAborted } from "./abort.ts";
 import { connect, type Connection, coreOf } from "./connection.ts";
-import { asCursorRequest, Cursor, type CursorRequest, whenRead } from "./cursor.ts";
+import { asCursorRequest, Cursor, type CursorRequest, finish, whenRead } from "./cursor.ts";
+import { SQLITE_BUSY, SQLITE_ERROR } from "../ffi/result_codes.ts";
 import { OperationalError, ProgrammingError, SqliteError } from "./errors.ts";
+import { hold, type isHeld } from "./hold.ts";
 import type { Waiting } from "./line.ts";
-import { type CallOptions, checkPoolOptions, type ConnectOptions } from "./options.ts";
-import { Readers, usable } from "./readers.ts";
+import { isIterable, readAhead } from "./many.ts";
+import {
+  type CallOptions,
+  checkPoolOptions,
+  checkTransactionOptions,
+  type ConnectOptions,
+} from "./options.ts";
+import { Readers } from "./readers.ts";
 import { asRequest, type Request } from "./request.ts";
+import type { Row } from "./row.ts";
 import { Routes } from "./routes.ts";
-import { Scope, within } from "./scope.ts";
-import { cancelledBy, Failure } from "./thread/protocol.ts";
+import { Settings } from "./settings.ts";
 import type { Transaction, TransactionOptions } from "./transaction.ts";
+import { Writer } from "./writer.ts";
 import { checkSql, Encoded, type SqlParameters, type SqlValue } from "./values.ts";
 
 /** Options of `createPool`: those of `connect`, and how many readers. */
@@ -40,13 +48,14 @@ export interface PoolStats {
 /** What is done with a connection. */
 type Run<R, T> = (connection: Connection<R>) => Promise<T>;
 
-/** Something that every connection of the pool has had done to it, or will have. */
-interface Setting<R> {
-  readonly apply: Run<R, unknown>;
-  readonly number: number;
+/** A statement to be run, on the connection that it turns out to be for. */
+interface Call<R, T> {
+  readonly sql: string;
+  readonly parameters: SqlParameters | undefined;
+  readonly waiting: Waiting;
+  readonly run: Run<R, T>;
 }
 
-const SQLITE_READONLY = 8;
 const CLOSED = "Cannot operate on a closed pool.";
 
 /**
@@ -71,7 +80,15 @@ const CLOSED = "Cannot operate on a closed pool.";
  *
  * Rejects as `connect` does, and with an `OperationalError` when WAL mode can't be had.
  */
+export function createPool(
+  database: string | URL,
+  options: PoolOptions<Row> & { rowFactory: typeof Row },
+): Request<Pool<Row>>;
 export function createPool<R = SqlValue[]>(
+  database: string | URL,
+  options?: PoolOptions<R>,
+): Request<Pool<R>>;
+export function createPool<R>(
   database: string | URL,
   options: PoolOptions<R> = {},
 ): Request<Pool<R>> {
@@ -84,8 +101,9 @@ async function open<R>(database: string | URL, options: unknown): Promise<Pool<R
   const writer = await connect<R>(database, connectOptions);
   try {
     const mode = await journalMode(writer, later.readonly === true);
-    const most = mode === "memory" ? 0 : readers;
-    return new Pool<R>(writer, most, (readonly) => {
+    // What is in memory has the one connection, and goes with it.
+    if (mode === "memory") return new Pool<R>(writer, 0, null);
+    return new Pool<R>(writer, readers, (readonly) => {
       return connect<R>(database, readonly ? { ...later, readonly } : later);
     });
   } catch (error) {
@@ -115,15 +133,10 @@ async function journalMode<R>(writer: Connection<R>, readonly: boolean): Promise
  * those from within `read()` that only read use its reader.
  */
 export class Pool<R = SqlValue[]> implements AsyncDisposable {
-  readonly #connect: (readonly: boolean) => Promise<Connection<R>>;
   readonly #readers: Readers<R>;
   readonly #routes = new Routes();
-  readonly #settings = new Map<string, Setting<R>>();
-  /** The last setting that each connection has. */
-  readonly #settled = new WeakMap<Connection<R>, number>();
-  #lastSetting = 0;
-  #writer: Connection<R>;
-  #replacing: Promise<void> | undefined;
+  readonly #settings = new Settings<R>();
+  readonly #writer: Writer<R>;
   /** Calls that have not ended. */
   readonly #calls = new Set<Promise<unknown>>();
   /** Cursors of readers that are not read to their ends. */
@@ -134,11 +147,10 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
   constructor(
     writer: Connection<R>,
     readers: number,
-    connect: (readonly: boolean) => Promise<Connection<R>>,
+    connect: ((readonly: boolean) => Promise<Connection<R>>) | null,
   ) {
-    this.#writer = writer;
-    this.#connect = connect;
-    this.#readers = new Readers(readers, () => this.#open(true));
+    this.#writer = new Writer(writer, connect && (() => this.#open(connect(false))));
+    this.#readers = new Readers(connect ? readers : 0, () => this.#open(connect!(true)));
   }
 
   /** Whether `close` has been called. */
@@ -148,7 +160,7 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
 
   /** What the pool is doing now. */
   stats(): PoolStats {
-    const { scope } = coreOf(this.#writer);
+    const { scope } = coreOf(this.#writer.connection);
     const { open, lent, waiting } = this.#readers;
     return {
       readers: open,
@@ -171,7 +183,10 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
     return asCursorRequest(this.#execute(sql, parameters, options));
   }
 
-  /** Runs one INSERT, UPDATE, DELETE or REPLACE with each of the parameter sets, all or none. */
+  /**
+   * Runs one INSERT, UPDATE, DELETE or REPLACE with each of the parameter sets, all or none. The
+   * first 64 KiB of the sets are read now, the rest as they are sent.
+   */
   executeMany(
     sql: string,
     sets: Iterable<SqlParameters> | AsyncIterable<SqlParameters>,
@@ -230,9 +245,10 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
   ): Promise<T> {
     this.#check();
     if (this.#readers.most === 0) return await this.write(work, options);
+    if (this.#writer.held) return await this.write(work, options);
     const current = this.#readers.current();
     if (current) return await work(current);
-    return await this.#count(this.#read(work, coreOf(this.#writer).waiting(options)));
+    return await this.#count(this.#read(work, coreOf(this.#writer.connection).waiting(options)));
   }
 
   /** Runs a function that has the writer for itself; every statement commits by itself. */
@@ -241,32 +257,32 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
     options?: CallOptions,
   ): Promise<T> {
     this.#check();
-    const waiting = coreOf(this.#writer).waiting(options);
+    const waiting = coreOf(this.#writer.connection).waiting(options);
     const run = (writer: Connection<R>) => hold(writer, "write()", work, waiting);
-    return await this.#count(this.#onWriter(run));
+    return await this.#count(this.#writer.use(run));
   }
 
   /** Runs a function in a transaction on the writer, `"IMMEDIATE"` by default. */
   async transaction<T>(
     work: (transaction: Transaction<R>) => T | Promise<T>,
-    options?: TransactionOptions,
+    options: TransactionOptions = {},
   ): Promise<T> {
     this.#check();
-    const run = (writer: Connection<R>) =>
-      writer.transaction(work, { mode: "IMMEDIATE", ...options });
-    return await this.#count(this.#onWriter(run));
+    checkTransactionOptions(options);
+    const { mode = "IMMEDIATE" } = options;
+    const run = (writer: Connection<R>) => writer.transaction(work, { ...options, mode });
+    return await this.#count(this.#writer.use(run));
   }
 
   /**
    * Closes all connections once the calls made before have ended; rows that have not been fetched
    * are forgotten. Every call of it resolves when all are closed.
    */
-  close(): Promise<void> {
+  async close(): Promise<void> {
     if (this.#closing === undefined && this.#inside()) {
-      const message = "A pool can't be closed from within a function that uses it.";
-      return Promise.reject(new ProgrammingError(message));
+      throw new ProgrammingError("A pool can't be closed from within a function that uses it.");
     }
-    return this.#closing ??= this.#close();
+    await (this.#closing ??= this.#close());
   }
 
   /** `close()`. */
@@ -280,14 +296,16 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
       for (const cursor of this.#unread) cursor.deref()?.close();
       await Promise.allSettled(this.#calls);
     }
-    await Promise.all([this.#readers.close(), this.#writer.close()]);
+    // The writer last: one who can only read could not remove the write-ahead log.
+    await this.#readers.close();
+    await this.#writer.close();
   }
 
   /** Opens a connection and makes it like the others. */
-  async #open(readonly: boolean): Promise<Connection<R>> {
-    const connection = await this.#connect(readonly);
+  async #open(opening: Promise<Connection<R>>): Promise<Connection<R>> {
+    const connection = await opening;
     try {
-      await this.#settle(connection);
+      await this.#settings.settle(connection);
       return connection;
     } catch (error) {
       await connection.close();
@@ -300,9 +318,11 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
     parameters: SqlParameters | undefined,
     options: CallOptions | undefined,
   ): Promise<Cursor<R>> {
-    return await this.#route(sql, parameters, options, (connection, encoded) => {
-      return connection.execute(sql, encoded, options);
-    });
+    return finished(
+      await this.#route(sql, parameters, options, (connection, encoded) => {
+        return connection.execute(sql, encoded, options);
+      }),
+    );
   }
 
   async #executeMany(
@@ -310,19 +330,24 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
     sets: Iterable<SqlParameters> | AsyncIterable<SqlParameters>,
     options: CallOptions | undefined,
   ): Promise<Cursor<R>> {
-    return await this.transaction((tx) => tx.executeMany(sql, sets), options);
+    this.#check();
+    const ahead = isIterable(sets) ? readAhead(sets, coreOf(this.#writer.connection).limits) : sets;
+    return finished(
+      await this.transaction((tx) => tx.executeMany(sql, ahead as typeof sets), options),
+    );
   }
 
   async #executeScript(sql: string, options: CallOptions | undefined): Promise<Cursor<R>> {
-    return await this.write((writer) => writer.executeScript(sql), options);
+    return finished(await this.write((writer) => writer.executeScript(sql), options));
   }
 
   async #read<T>(
     work: (connection: Connection<R>) => T | Promise<T>,
     waiting: Waiting,
   ): Promise<T> {
-    const reader = await this.#borrow(waiting);
+    const reader = await this.#readers.borrow(waiting);
     try {
+      await this.#settings.settle(reader);
       return await hold(reader, "read()", work, waiting);
     } finally {
       this.#readers.giveBack(reader);
@@ -337,39 +362,58 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
     run: (connection: Connection<R>, encoded: SqlParameters | undefined) => Promise<T>,
   ): Promise<T> {
     this.#check();
-    const { limits } = coreOf(this.#writer);
+    const { limits } = coreOf(this.#writer.connection);
     checkSql(sql, limits);
-    const waiting = coreOf(this.#writer).waiting(options);
-    const encoded = parameters === undefined ? undefined : new Encoded(parameters, limits);
-    const runOn = (connection: Connection<R>) => run(connection, encoded as never);
-    return await this.#count(this.#dispatch(sql, waiting, runOn));
+    const waiting = coreOf(this.#writer.connection).waiting(options);
+    const encoded = parameters === undefined
+      ? undefined
+      : new Encoded(parameters, limits) as unknown as SqlParameters;
+    const runOn = (connection: Connection<R>) => run(connection, encoded);
+    return await this.#count(this.#dispatch({ sql, parameters: encoded, waiting, run: runOn }));
   }
 
-  async #dispatch<T>(sql: string, waiting: Waiting, run: Run<R, T>): Promise<T> {
-    if (isHeld(this.#writer)) return await run(this.#writer);
+  #dispatch<T>(call: Call<R, T>): Promise<T> {
+    const { sql, run } = call;
+    if (this.#writer.held) return this.#writer.use(run);
     const route = this.#routes.of(sql);
     if (route === "refuse") {
       throw new ProgrammingError("A pool's transactions are made by transaction()", { sql });
     }
-    if (route === "all") return await this.#everywhere(sql, run);
-    if (route === "write" || this.#readers.most === 0) return await this.#onWriter(run);
+    if (route === "all") return this.#everywhere(call);
+    if (route === "write" || this.#readers.most === 0) return this.#writer.use(run);
+    return this.#maybeOnReader(call, route === "read");
+  }
+
+  /** Runs a statement on a reader if it reads only, which SQLite is asked once. */
+  async #maybeOnReader<T>({ sql, waiting, run }: Call<R, T>, reads: boolean): Promise<T> {
     const current = this.#readers.current();
-    if (current) {
-      const reads = route === "read" || await this.#routes.ask(sql, current);
-      return await (reads ? run(current) : this.#onWriter(run));
-    }
-    const reader = await this.#borrow(waiting);
+    const reader = current ?? await this.#readers.borrow(waiting);
     let unread = false;
+    let wrong: unknown;
     try {
-      if (route === "read" || await this.#routes.ask(sql, reader)) {
+      await this.#settings.settle(reader);
+      if (reads || await this.#routes.ask(sql, reader)) {
         const value = await run(reader);
-        unread = value instanceof Cursor && this.#keepUntilRead(value, reader);
+        unread = !current && value instanceof Cursor && this.#keepUntilRead(value, reader);
         return value;
       }
+    } catch (error) {
+      if (!mayDoElsewhere(error)) throw error;
+      wrong = error;
     } finally {
-      if (!unread) this.#readers.giveBack(reader);
+      if (!current && !unread) this.#readers.giveBack(reader);
     }
-    return await this.#onWriter(run);
+    return await this.#insteadOnWriter(run, wrong);
+  }
+
+  /** What a reader does not know, the writer may: a temporary table, say. */
+  async #insteadOnWriter<T>(run: Run<R, T>, wrong: unknown): Promise<T> {
+    try {
+      return await this.#writer.use(run);
+    } catch (error) {
+      // That it is busy says less than what was wrong at first.
+      throw wrong && error instanceof SqliteError && error.errno === SQLITE_BUSY ? wrong : error;
+    }
   }
 
   /** Keeps a reader lent while rows of the cursor are left; false when none are. */
@@ -380,56 +424,17 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
       this.#readers.giveBack(reader);
     });
     if (open) this.#unread.add(unread);
+    if (open && this.#closing) cursor.close();
     return open;
   }
 
-  /** Runs a statement on the writer now and on every reader before its next use. */
-  async #everywhere<T>(sql: string, run: Run<R, T>): Promise<T> {
-    const value = await this.#onWriter(run);
-    this.#settings.delete(sql); // the last one made comes last
-    this.#settings.set(sql, { apply: run, number: ++this.#lastSetting });
-    this.#settled.set(this.#writer, this.#lastSetting);
-    return value;
-  }
-
-  /** Brings a connection up to date with what was set on the pool. */
-  async #settle(connection: Connection<R>): Promise<void> {
-    const settled = this.#settled.get(connection) ?? 0;
-    for (const { apply, number } of this.#settings.values()) {
-      if (number <= settled) continue;
-      try {
-        await apply(connection);
-      } catch (error) {
-        // What a reader may not change is in the file, where the writer has put it.
-        if (!(error instanceof SqliteError) || error.errno !== SQLITE_READONLY) throw error;
-      }
-      this.#settled.set(connection, number);
-    }
-  }
-
-  /** A reader for the caller's use, up to date. */
-  async #borrow(waiting: Waiting): Promise<Connection<R>> {
-    const reader = await this.#readers.borrow(waiting);
-    try {
-      await this.#settle(reader);
-      return reader;
-    } catch (error) {
-      this.#readers.giveBack(reader);
-      throw error;
-    }
-  }
-
-  async #onWriter<T>(run: Run<R, T>): Promise<T> {
-    if (!usable(this.#writer)) await (this.#replacing ??= this.#replaceWriter());
-    return await run(this.#writer);
-  }
-
-  async #replaceWriter(): Promise<void> {
-    try {
-      this.#writer = await this.#open(false);
-    } finally {
-      this.#replacing = undefined;
-    }
+  /** Runs a statement on the writer now and on every other connection before its next use. */
+  #everywhere<T>({ sql, parameters, run }: Call<R, T>): Promise<T> {
+    return this.#writer.use(async (writer) => {
+      const value = await run(writer);
+      this.#settings.add(sql, parameters, writer);
+      return value;
+    });
   }
 
   /** Throws when the pool is closed, except for what belongs to a call made before. */
@@ -439,48 +444,27 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
 
   /** Whether the code that is running is that of `transaction()`, `write()` or `read()`. */
   #inside(): boolean {
-    return isHeld(this.#writer) || this.#readers.current() !== undefined;
+    return this.#writer.held !== undefined || this.#readers.current() !== undefined;
   }
 
   /** A call that `close()` waits for. */
   async #count<T>(call: Promise<T>): Promise<T> {
     this.#calls.add(call);
     try {
-      return await call;
+      return await call; // nothing else waits for it, or its error would not lead to the caller
     } finally {
       this.#calls.delete(call);
     }
   }
 }
 
-/** Whether the code that is running has the connection for itself. */
-function isHeld<R>(connection: Connection<R>): boolean {
-  const { scope } = coreOf(connection);
-  return scope.current() !== scope;
+/** Whether a statement that fails on a reader may be understood by the writer. */
+function mayDoElsewhere(error: unknown): boolean {
+  return error instanceof SqliteError && error.errno === SQLITE_ERROR;
 }
 
-/**
- * Runs a function that has a connection for itself, or has it already. Results that it leaves open
- * end with it; so does a transaction, which is an error.
- */
-async function hold<R, T>(
-  connection: Connection<R>,
-  name: string,
-  work: (connection: Connection<R>) => T | Promise<T>,
-  { timeout, signal }: Waiting,
-): Promise<T> {
-  if (isHeld(connection)) return await work(connection);
-  const { client, scope: outer } = coreOf(connection);
-  const scope = new Scope(name, outer, signal, () => client.inTransaction);
-  await outer.open(scope, timeout);
-  try {
-    const value = await unlessAborted(within(scope, () => work(connection)), signal);
-    if (client.inTransaction) throw new ProgrammingError(`${name} left a transaction open`);
-    return value;
-  } finally {
-    const ended = new Failure("ProgrammingError", `${name} has ended.`);
-    scope.seal(signal?.aborted ? cancelledBy(signal) : ended);
-    client.call("tidy", []);
-    scope.leave();
-  }
+/** A cursor that runs nothing else, since what it runs on is the pool's. */
+function finished<R>(cursor: Cursor<R>): Cursor<R> {
+  finish(cursor);
+  return cursor;
 }

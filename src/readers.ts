@@ -5,13 +5,17 @@
  * @module
  */
 import { type Connection, coreOf } from "./connection.ts";
-import { unwrap } from "./errors.ts";
+import { toFailure, unwrap } from "./errors.ts";
 import { Line, type Waiting } from "./line.ts";
-import { Failure } from "./thread/protocol.ts";
 
 /** Whether a connection can still be used. */
 export function usable<R>(connection: Connection<R>): boolean {
   return !connection.closed && !coreOf(connection).client.over;
+}
+
+/** Closes a connection that may be broken: it has said so where it was used. */
+export function closeAnyway<R>(connection: Connection<R>): Promise<void> {
+  return connection.close().catch(() => {});
 }
 
 export class Readers<R> {
@@ -21,13 +25,16 @@ export class Readers<R> {
   readonly #idle: Connection<R>[] = [];
   readonly #lent = new Set<Connection<R>>();
   readonly #line: Line<null, Connection<R>>;
-  #opening = 0;
+  readonly #openings = new Set<Promise<void>>();
+  #closed = false;
 
   constructor(most: number, open: () => Promise<Connection<R>>) {
     this.most = most;
     this.#open = open;
-    const reason = most === 1 ? "the reader is busy" : `all ${most} readers are busy`;
-    this.#line = new Line(() => reason);
+    this.#line = new Line(() => {
+      if (this.#openings.size > 0) return "a reader has not been opened yet";
+      return most === 1 ? "the reader is busy" : `all ${most} readers are busy`;
+    });
   }
 
   /** Readers that are open. */
@@ -72,9 +79,13 @@ export class Readers<R> {
     else this.#grow();
   }
 
-  /** Closes all. */
+  /** Closes all, and those that are just being opened. */
   async close(): Promise<void> {
-    await Promise.all([...this.#idle, ...this.#lent].map((reader) => reader.close()));
+    this.#closed = true;
+    const all = [...this.#idle.splice(0), ...this.#lent];
+    this.#lent.clear();
+    await Promise.all(all.map(closeAnyway));
+    await Promise.all(this.#openings);
   }
 
   #lend(reader: Connection<R>): Connection<R> {
@@ -82,23 +93,29 @@ export class Readers<R> {
     return reader;
   }
 
-  #offer(reader: Connection<R>): void {
-    if (this.#line.length > 0) this.#line.admit(this.#lend(reader));
+  async #offer(reader: Connection<R>): Promise<void> {
+    if (this.#closed) await reader.close();
+    else if (this.#line.length > 0) this.#line.admit(this.#lend(reader));
     else this.#idle.push(reader);
   }
 
   /** Opens readers for those in line, as far as there may be more. */
   async #grow(): Promise<void> {
-    if (this.#opening >= this.#line.length || this.open + this.#opening >= this.most) return;
-    this.#opening++;
+    const opening = this.#openings.size;
+    if (opening >= this.#line.length || this.open + opening >= this.most) return;
+    const added = this.#add();
+    this.#openings.add(added);
+    await added;
+    this.#openings.delete(added);
+    if (this.open === 0) await this.#grow();
+  }
+
+  async #add(): Promise<void> {
     try {
-      this.#offer(await this.#open());
+      await this.#offer(await this.#open());
     } catch (error) {
-      const why = new Failure("OperationalError", "", -1, -1, error);
-      if (this.#line.length > 0) this.#line.refuseFirst(why);
-    } finally {
-      this.#opening--;
+      // If others are open, one of those will do.
+      if (this.open === 0 && this.#line.length > 0) this.#line.refuseFirst(toFailure(error));
     }
-    await this.#grow();
   }
 }

@@ -4,10 +4,11 @@
  * @module
  */
 import type { Core, ResultColumns } from "./core.ts";
-import { DataError, OperationalError, ProgrammingError, unwrap } from "./errors.ts";
+import { DataError, OperationalError, ProgrammingError, toFailure, unwrap } from "./errors.ts";
 import type { ColumnDescription } from "./row.ts";
 import type { Waiting } from "./line.ts";
 import type { Scope } from "./scope.ts";
+import { onAbort } from "./thread/abort.ts";
 import type { Receive } from "./thread/client.ts";
 import { type ColumnList, Failure } from "./thread/protocol.ts";
 import { readBatch, Undecodable } from "./thread/rows.ts";
@@ -34,9 +35,14 @@ export class Result {
   #rows: SqlValue[][] = [];
   /** Index of the next row to hand out. */
   #next = 0;
+  #sent = false;
+  #closed = false;
+  /** The signal that has ended it. */
+  #aborted: AbortSignal | null = null;
+  #forget: (() => void) | undefined;
   /** No rows are left in the worker. */
   #ended = true;
-  #filling: Promise<void> | null = null;
+  #filling: Promise<Failure | null> | null = null;
   #converters: (Converter | undefined)[] | null = null;
   /** What is to be thrown once the rows before it have been handed out. */
   #failure: { readonly error: unknown } | null = null;
@@ -47,17 +53,19 @@ export class Result {
     this.#id = core.nextResult();
   }
 
-  /** Throws when the transaction it belongs to has ended, or its signal has been aborted. */
+  /** Throws when the transaction it belongs to has ended, or its signal has ended it. */
   checkUse(): void {
+    if (this.aborted) {
+      this.#abort();
+      throw this.#aborted!.reason;
+    }
+    if (this.#scope.broken) this.#scope.check();
     if (!this.#scope.active) throw new ProgrammingError("Cannot operate on a closed cursor.");
-    if (!this.aborted) return;
-    this.close();
-    this.#rows = [];
-    throw this.#waiting!.signal!.reason;
   }
 
-  /** Whether rows were left, or may have been, when its signal was aborted. */
+  /** Whether its signal has ended it while rows were left. */
   get aborted(): boolean {
+    if (this.#aborted) return true;
     return this.#waiting?.signal?.aborted === true && (this.ready > 0 || this.pending);
   }
 
@@ -94,7 +102,10 @@ export class Result {
       const [statement, text] = statements.get(sql);
       known = statement;
       const request = [this.#id, statement.slot, text, parameters, rows] as const;
-      return client.call("execute", [...request], this.#receiver(), signal);
+      const reply = client.call("execute", [...request], this.#receiver(), signal);
+      this.#sent = true;
+      if (this.#closed) this.#reset(); // while it was in line
+      return reply;
     }, waiting);
     this.executing = executing;
     const reply = await executing;
@@ -107,17 +118,31 @@ export class Result {
       null;
     this.rowCount = rowCount;
     this.insertedRowId = insertedRowId;
-    this.#ended = ended;
+    this.#ended = ended || this.#closed;
+    // Aborted between two fetches it is not to hold its lock.
+    if (!this.#ended && waiting.signal) {
+      this.#forget = onAbort(waiting.signal, () => this.#abort());
+    }
+  }
+
+  #abort(): void {
+    this.#aborted ??= this.#waiting!.signal!;
+    this.#rows = [];
+    this.#next = 0;
+    this.close();
   }
 
   /** Waits for more rows. Who asks while some are being fetched waits for those. */
   async fill(rows: number): Promise<void> {
-    await (this.executing ?? (this.#filling ??= this.#fetch(rows)));
+    if (this.executing) await this.executing;
+    else unwrap(await (this.#filling ??= this.#fetch(rows)));
   }
 
   /** Has more rows fetched if fewer than that are there, without waiting. */
   fetchAhead(rows: number): void {
-    if (this.ready < rows && !this.#ended) this.#filling ??= this.#fetch(rows);
+    if (this.ready < rows && !this.#ended && !this.#filling) {
+      this.#filling = this.#fetch(rows); // should it not get a turn, whoever wants rows tries again
+    }
   }
 
   /** Throws what went wrong, once. */
@@ -125,6 +150,7 @@ export class Result {
     if (this.#failure === null) return;
     const { error } = this.#failure;
     this.#failure = null;
+    unwrap(error, this.#sql);
     throw error instanceof Undecodable ? this.#explain(error) : error;
   }
 
@@ -170,9 +196,16 @@ export class Result {
 
   /** Forgets the rows that are left. Settles when the worker has, too; never rejects. */
   async close(): Promise<void> {
-    if ((this.#ended && !this.executing) || this.#core.closed) return;
+    if ((this.#ended && !this.executing) || this.#closed) return;
+    this.#closed = true;
+    // In line it is done once it is sent.
+    const done = this.#sent && !this.#core.closed ? this.#reset() : null;
     this.#end();
-    await this.#core.client.call("reset", [this.#id]);
+    await done;
+  }
+
+  #reset(): Promise<unknown> {
+    return this.#core.client.call("reset", [this.#id]);
   }
 
   /** Reads batches. It is not the place to throw: that waits until the rows are asked for. */
@@ -188,30 +221,34 @@ export class Result {
     };
   }
 
-  async #fetch(rows: number): Promise<void> {
+  /** Fetches rows. What it returns has kept it from that: all rows are still there. */
+  async #fetch(rows: number): Promise<Failure | null> {
+    const { client } = this.#core;
+    let sent = false;
+    const fetch = (signal?: AbortSignal) => {
+      sent = true;
+      return client.call("fetch", [this.#id, rows], this.#receiver(), signal);
+    };
     try {
-      const { client } = this.#core;
-      let sent = false;
-      const fetch = (signal?: AbortSignal) => {
-        sent = true;
-        return client.call("fetch", [this.#id, rows], this.#receiver(), signal);
-      };
       const reply = await this.#scope.send(fetch, this.#waiting!);
       if (reply === true || (sent && reply instanceof Failure)) this.#end();
-      // A failure to get its turn in time leaves the rows for another try.
-      else if (this.#waiting!.signal?.aborted) this.close();
-      unwrap(reply, this.#sql);
+      if (reply instanceof Failure && !sent) return reply;
+      if (reply instanceof Failure) this.#failure ??= { error: reply };
       if (this.#failure) this.close();
+      return null;
     } catch (error) {
-      this.#failure ??= { error };
+      return toFailure(error); // its transaction has ended, or the thread
     } finally {
+      if (client.over) this.#end();
       this.#filling = null;
     }
   }
 
   #end(): void {
     this.#ended = true;
+    this.#forget?.();
     this.onEnd();
+    this.onEnd = () => {};
   }
 
   #tidy(): void {

@@ -5,7 +5,7 @@
  */
 import { type Connection, coreOf } from "./connection.ts";
 import { Failure } from "./thread/protocol.ts";
-import { firstWord, isSetting } from "./thread/sql.ts";
+import { firstVerb, settingOf } from "./thread/sql.ts";
 
 /**
  * To a reader; to a reader if SQLite says that it reads only; to the writer; to every connection;
@@ -15,18 +15,16 @@ export type Route = "read" | "ask" | "write" | "all" | "refuse";
 
 /** How many texts it is remembered of. */
 const KNOWN_TEXTS = 1000;
-/** First words of what may read only: SQLite is asked of each text. All else goes to the writer. */
+/** What may read only: SQLite is asked of each text. All else goes to the writer. */
 const MAY_READ = ["SELECT", "WITH", "VALUES", "PRAGMA", "EXPLAIN"];
 const TRANSACTION_WORDS = ["BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"];
-
-const encoder = new TextEncoder();
 
 export class Routes {
   readonly #known = new Map<string, Route>();
 
   /** Where a statement goes, as far as that is known. */
   of(sql: string): Route {
-    return this.#known.get(sql) ?? this.#learn(sql, guess(encoder.encode(sql)));
+    return this.#known.get(sql) ?? this.#learn(sql, guess(sql));
   }
 
   /** Asks SQLite whether a statement reads only. */
@@ -45,9 +43,9 @@ export class Routes {
   }
 }
 
-function guess(sql: Uint8Array): Route {
-  const word = firstWord(sql);
+function guess(sql: string): Route {
+  const word = firstVerb(sql);
   if (TRANSACTION_WORDS.includes(word)) return "refuse";
-  if (isSetting(sql)) return "all";
+  if (settingOf(sql) !== null) return "all";
   return MAY_READ.includes(word) ? "ask" : "write";
 }

@@ -42,12 +42,14 @@ export class Scope {
   readonly #parent: Scope | null;
   /** What ends all that is called in it. */
   readonly signal: AbortSignal | undefined;
-  /** Whether a transaction is open that is no scope: one that a statement has begun. */
-  readonly #occupied: () => boolean;
+  /** Since when a transaction is open that is no scope, but one that a statement has begun. */
+  readonly #occupiedSince: () => number | null;
   /** What calls fail with once it has ended. */
   #ended: Failure | null = null;
   /** One inside of it has been aborted. */
   #hadAborted = false;
+  /** Called when it ends. */
+  onEnd: () => void = () => {};
   #inner: Scope | null = null;
   #innerSince = 0;
   /** Those who wait, for a scope to be opened or, with null, for a statement to pass. */
@@ -57,12 +59,12 @@ export class Scope {
     name: string,
     parent: Scope | null,
     signal?: AbortSignal,
-    occupied: () => boolean = () => false,
+    occupiedSince: () => number | null = () => null,
   ) {
     this.name = name;
     this.#parent = parent;
     this.signal = either(signal, parent?.signal);
-    this.#occupied = occupied;
+    this.#occupiedSince = occupiedSince;
   }
 
   /** Whether a scope is open inside. */
@@ -80,6 +82,16 @@ export class Scope {
     return this.#ended === null;
   }
 
+  /** Whether a signal has ended it, or a crash. */
+  get broken(): boolean {
+    return this.#ended !== null && this.#ended.kind !== "ProgrammingError";
+  }
+
+  /** The signal for a call in it that has one of its own. */
+  signalWith(own: AbortSignal | undefined): AbortSignal | undefined {
+    return either(own, this.signal);
+  }
+
   /** Throws when it has ended. */
   check(): void {
     if (this.#ended !== null) unwrap(this.#ended);
@@ -94,14 +106,18 @@ export class Scope {
     for (let context = contexts.getStore(); context; context = context.outer) {
       const { scope } = context;
       if (!scope.#isWithin(this)) continue;
-      // What still runs in its context must not run outside of it.
-      if (scope.#ended?.kind === "Cancelled") scope.check();
+      // What still runs in its context must not run outside of it, nor on another thread.
+      if (scope.broken || this.#ended) scope.check();
       if (scope.active) return scope;
     }
     return this;
   }
 
-  /** Sends a statement when its turn has come, which is at once unless an inner scope is open. */
+  /**
+   * Sends a statement when its turn has come: at once, unless an inner scope is open or others wait.
+   * While a transaction is open that is no scope, statements pass those who want to open one: they
+   * may be what ends it.
+   */
   send<T>(
     send: (signal?: AbortSignal) => Promise<T>,
     waiting: Waiting,
@@ -134,6 +150,7 @@ export class Scope {
   seal(why: Failure): void {
     if (this.#ended !== null) return;
     this.#ended = why;
+    this.onEnd();
     if (why.kind === "Cancelled") {
       for (let scope = this.#parent; scope; scope = scope.#parent) scope.#hadAborted = true;
     }
@@ -150,16 +167,22 @@ export class Scope {
   }
 
   /**
-   * For a connection that closes: ends what is open inside, which `undo` has to roll back before
-   * those in line are let through. Only statements are, no further transactions.
+   * For a connection that closes: ends what is open inside, which `undo` rolls back before those in
+   * line are let through. Only statements are, no further transactions.
    */
-  close(why: Failure, undo: () => void): void {
+  async close(why: Failure, undo: () => Promise<unknown>): Promise<void> {
     this.#line.refuse(why, (inner) => inner !== null);
     const inner = this.#inner;
     if (inner === null) return;
     inner.seal(why);
-    undo();
+    await undo();
     inner.leave();
+  }
+
+  /** Waits for inner scopes to be closed, and for its turn. */
+  async turn(timeout: number): Promise<void> {
+    if (this.#inner === null && this.#line.length === 0) return;
+    unwrap(await this.#line.join(null, () => {}, { timeout, signal: this.signal }));
   }
 
   /** Lets in whoever can be let in. */
@@ -167,10 +190,14 @@ export class Scope {
     this.#inner?.advance();
     while (this.#inner === null && this.#line.length > 0) {
       const inner = this.#line.first!;
-      if (inner && this.#occupied()) return;
+      if (inner && this.#occupied()) return this.#line.admitAll(null);
       if (inner) this.#hold(inner);
       this.#line.admit();
     }
+  }
+
+  #occupied(): boolean {
+    return this.#occupiedSince() !== null;
   }
 
   #hold(inner: Scope): void {
@@ -183,10 +210,8 @@ export class Scope {
   }
 
   #describe(): string {
-    if (this.#inner === null) {
-      return "a transaction that an earlier statement began has not been committed or rolled back";
-    }
-    const since = Math.round(performance.now() - this.#innerSince);
-    return `${this.#inner.name} has been open for ${since} ms`;
+    const since = this.#inner ? this.#innerSince : this.#occupiedSince() ?? performance.now();
+    const name = this.#inner?.name ?? "a transaction that an earlier statement began";
+    return `${name} has been open for ${Math.round(performance.now() - since)} ms`;
   }
 }

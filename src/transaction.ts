@@ -5,11 +5,12 @@
  */
 import type { Connection } from "./connection.ts";
 import type { Core } from "./core.ts";
-import { unlessAborted } from "./abort.ts";
+import { onAbort, unlessAborted } from "./thread/abort.ts";
 import { ProgrammingError, SqliteError, unwrap } from "./errors.ts";
 import { Executor } from "./executor.ts";
-import { checkTransactionOptions, type TransactionSettings } from "./options.ts";
+import { type CallOptions, checkTransactionOptions, type TransactionSettings } from "./options.ts";
 import { asRequest, type Request } from "./request.ts";
+import { quoteSavepoint, Savepoint } from "./savepoint.ts";
 import { Scope, within } from "./scope.ts";
 import { cancelledBy, Failure } from "./thread/protocol.ts";
 import { quoteName } from "./thread/sql.ts";
@@ -49,11 +50,12 @@ export interface TransactionOptions {
 
 const SQLITE_BUSY = 5;
 const ENDED = new Failure("ProgrammingError", "The transaction has ended.");
-const transactions = new WeakMap<Scope, Transaction<never>>();
+/** Held weakly, for a forgotten transaction not to hold its connection. */
+const transactions = new WeakMap<Scope, WeakRef<Transaction<never>>>();
 
 /** The transaction that a scope is, if it is one. */
 export function transactionOf(scope: Scope): Transaction<never> | undefined {
-  return transactions.get(scope);
+  return transactions.get(scope)?.deref();
 }
 
 async function begin<R>(
@@ -62,7 +64,10 @@ async function begin<R>(
   on: Scope,
   options: unknown,
 ): Promise<Transaction<R>> {
-  return await open(connection, core, on, checkTransactionOptions(options));
+  const settings = checkTransactionOptions(options);
+  const outer = transactionOf(on.current());
+  if (outer && settings.nested === "join") return outer[JOIN]() as unknown as Transaction<R>;
+  return await open(connection, core, on, settings);
 }
 
 /** Opens a transaction, or one nested in that which the caller runs in. */
@@ -89,14 +94,8 @@ async function open<R>(
     const begun = await core.client.call("begin", [mode, left()], undefined, scope.signal);
     // Not begun: a statement sent before has opened a transaction of its own, so it is still on.
     if (begun !== true) scope.leave();
-    if (unwrap(begun)) return opened(new Transaction<R>(connection, core, scope, null));
+    if (unwrap(begun)) return new Transaction<R>(connection, core, scope, null)[START]();
   }
-}
-
-/** The transaction, unless it has been aborted just when it was opened. */
-function opened<R>(transaction: Transaction<R>): Transaction<R> {
-  transaction[CHECK]();
-  return transaction;
 }
 
 async function nest<R>(
@@ -114,7 +113,7 @@ async function nest<R>(
   const reply = await core.client.call("control", [sql], undefined, scope.signal);
   if (reply !== null) scope.leave();
   unwrap(reply);
-  return opened(new Transaction<R>(connection, core, scope, name));
+  return new Transaction<R>(connection, core, scope, name)[START]();
 }
 
 /** Runs a function within a transaction: commits when it fulfils, rolls back when it throws. */
@@ -126,7 +125,7 @@ async function runTransaction<R, T>(
   options: unknown,
 ): Promise<T> {
   const settings = checkTransactionOptions(options);
-  const outer = transactions.get(on.current());
+  const outer = transactionOf(on.current());
   if (outer && settings.nested === "join") return await work(outer as unknown as Transaction<R>);
   for (let tries = 0;; tries++) {
     try {
@@ -148,8 +147,10 @@ function delay(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
+// What is done with a transaction in this file alone.
+const START = Symbol("start");
 const RUN = Symbol("run");
-const CHECK = Symbol("check");
+const JOIN = Symbol("join");
 
 /**
  * An open transaction. While it is, statements of other tasks on the connection wait. Disposing of
@@ -172,9 +173,6 @@ export class Transaction<R = SqlValue[]> extends Executor<R> implements AsyncDis
     this.#core = core;
     this.#scope = scope;
     this.#savepoint = savepoint;
-    transactions.set(scope, this as unknown as Transaction<never>);
-    scope.signal?.addEventListener("abort", this.#abort);
-    if (scope.signal?.aborted) this.#abort();
   }
 
   protected override get owner(): Connection<R> {
@@ -190,10 +188,15 @@ export class Transaction<R = SqlValue[]> extends Executor<R> implements AsyncDis
    * Commits, and ends the transaction. When that fails, as with `SQLITE_BUSY`, it is rolled back
    * and the error thrown.
    */
-  async commit(): Promise<void> {
+  async commit(options?: CallOptions): Promise<void> {
+    this.#check();
+    const signal = this.#scope.signalWith(this.#core.waiting(options).signal);
+    signal?.throwIfAborted();
+    await this.#scope.turn(this.#core.settings.timeout);
+    this.#check();
     this.#seal();
     try {
-      const reply = await this.#finish(true);
+      const reply = await this.#finish(true, signal);
       if (reply !== null) await this.#finish(false);
       unwrap(reply);
     } finally {
@@ -203,10 +206,13 @@ export class Transaction<R = SqlValue[]> extends Executor<R> implements AsyncDis
 
   /** Rolls back, and ends the transaction. A nested one undoes what was done in it. */
   async rollback(): Promise<void> {
+    this.#check();
     this.#seal();
-    const reply = this.#finish(false);
-    this.#scope.leave(); // whatever is sent from now on comes behind it
-    unwrap(await reply);
+    try {
+      unwrap(await this.#finish(false));
+    } finally {
+      this.#scope.leave();
+    }
   }
 
   /** Undoes what was done since a savepoint of that name, and keeps the savepoint. */
@@ -244,25 +250,46 @@ export class Transaction<R = SqlValue[]> extends Executor<R> implements AsyncDis
   async [RUN]<T>(work: (transaction: Transaction<R>) => T | Promise<T>): Promise<T> {
     const { signal } = this.#scope;
     try {
-      const value = await unlessAborted(within(this.#scope, () => work(this)), signal);
+      const value = await unlessAborted(within(this.#scope, async () => await work(this)), signal);
       if (this.active) await this.commit();
       else if (!this.#settled) this.#scope.check(); // closed in the middle
       return value;
     } catch (error) {
       // The first error counts, whatever comes of the rollback.
       if (this.active) await this.rollback().catch(() => {});
+      if (this.#core.client.over) this.#scope.leave();
       throw error;
     }
   }
 
-  /** Throws when it has ended. */
-  [CHECK](): void {
+  /** It is open: heeds its signal. Throws when that has been aborted meanwhile. */
+  [START](): this {
+    const { signal } = this.#scope;
+    transactions.set(this.#scope, new WeakRef(this as unknown as Transaction<never>));
+    if (!signal) return this;
+    this.#scope.onEnd = onAbort(signal, () => this.#abort(signal));
+    if (signal.aborted) this.#abort(signal);
     this.#scope.check();
+    return this;
+  }
+
+  /** A handle that takes part in it. */
+  [JOIN](): Transaction<R> {
+    return new JoinedTransaction<R>(this.#connection, this.#core, this.#scope, this);
   }
 
   async #setSavepoint(name: string): Promise<Savepoint> {
     await this.#control(`SAVEPOINT ${quoteSavepoint(name)}`);
-    return new Savepoint(name, (sql) => this.#control(sql));
+    return new Savepoint(name, (sql) => this.#control(sql), () => this.#undo(name));
+  }
+
+  /** Undoes what was done since a savepoint, and forgets it; nothing to do once it has ended. */
+  async #undo(name: string): Promise<void> {
+    if (!this.active) return;
+    const quoted = quoteSavepoint(name);
+    const { client } = this.#core;
+    const send = () => client.call("undo", [`ROLLBACK TO ${quoted}; RELEASE ${quoted}`]);
+    unwrap(await this.#scope.send(send, this.#core.waiting()));
   }
 
   async #control(sql: string): Promise<void> {
@@ -272,75 +299,55 @@ export class Transaction<R = SqlValue[]> extends Executor<R> implements AsyncDis
   }
 
   /** Rolls back at once, whatever `work` still does: the connection is free for others. */
-  readonly #abort = (): void => {
+  async #abort(signal: AbortSignal): Promise<void> {
     if (!this.active) return;
-    const { signal } = this.#scope;
-    this.#scope.seal(cancelledBy(signal!));
-    this.#finish(false);
+    this.#scope.seal(cancelledBy(signal));
+    await this.#finish(false);
     this.#scope.leave();
-  };
+  }
 
-  /** From here on nothing more runs in it. */
-  #seal(): void {
+  /** Throws when it can't be ended, or has been. */
+  #check(): void {
     this.#core.check();
     this.#scope.check();
     if (this.#scope.current() !== this.#scope) {
       throw new ProgrammingError("A transaction can't be ended from within one nested in it.");
     }
+  }
+
+  /** From here on nothing more runs in it. */
+  #seal(): void {
     this.#settled = true;
-    this.#scope.signal?.removeEventListener("abort", this.#abort);
     this.#scope.seal(ENDED);
   }
 
-  #finish(commit: boolean): Promise<null | Failure> {
+  #finish(commit: boolean, signal?: AbortSignal): Promise<null | Failure> {
     const { client } = this.#core;
-    const signal = commit ? this.#scope.signal : undefined;
     if (this.#savepoint === null) {
       return client.call("end", [commit ? "COMMIT" : "ROLLBACK"], undefined, signal);
     }
     const name = quoteName(this.#savepoint);
-    const undo = commit ? "" : `ROLLBACK TO ${name}; `;
-    return client.call("control", [`${undo}RELEASE ${name}`], undefined, signal);
+    if (commit) return client.call("control", [`RELEASE ${name}`], undefined, signal);
+    return client.call("undo", [`ROLLBACK TO ${name}; RELEASE ${name}`]);
   }
 }
 
-/** A point in a transaction to go back to. Disposing of it without `release()` goes back to it. */
-export class Savepoint implements AsyncDisposable {
-  /** Its name. */
-  readonly name: string;
-  readonly #control: (sql: string) => Promise<void>;
-  #released = false;
+/** A handle of `nested: "join"`: the outer transaction decides what becomes of it all. */
+class JoinedTransaction<R> extends Transaction<R> {
+  readonly #outer: Transaction<R>;
 
-  /** Made by `savepoint()`. */
-  constructor(name: string, control: (sql: string) => Promise<void>) {
-    this.name = name;
-    this.#control = control;
+  constructor(connection: Connection<R>, core: Core, scope: Scope, outer: Transaction<R>) {
+    super(connection, core, scope, null);
+    this.#outer = outer;
   }
 
-  /** Undoes what was done since it was set. It stays, and can be gone back to again. */
-  async rollbackTo(): Promise<void> {
-    this.#check();
-    await this.#control(`ROLLBACK TO ${quoteSavepoint(this.name)}`);
+  override async commit(): Promise<void> {}
+
+  override rollback(): Promise<void> {
+    return this.#outer.rollback();
   }
 
-  /** Forgets it, and those set after it, keeping what was done. */
-  async release(): Promise<void> {
-    this.#check();
-    this.#released = true;
-    await this.#control(`RELEASE ${quoteSavepoint(this.name)}`);
-  }
-
-  /** Goes back to it and forgets it, unless it was released. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#released) return;
-    this.#released = true;
-    const name = quoteSavepoint(this.name);
-    await this.#control(`ROLLBACK TO ${name}; RELEASE ${name}`);
-  }
-
-  #check(): void {
-    if (this.#released) throw new ProgrammingError("The savepoint has been released.");
-  }
+  override async [Symbol.asyncDispose](): Promise<void> {}
 }
 
 /** `transaction()` of a connection or of a transaction, in both of its forms. */
@@ -355,12 +362,4 @@ export function transact<R, T>(
     return asRequest(begin(connection, core, on, first));
   }
   return runTransaction(connection, core, on, first, options);
-}
-
-/** Any name is safe that SQL text can have. */
-function quoteSavepoint(name: unknown): string {
-  if (typeof name !== "string" || name.includes("\0") || !name.isWellFormed()) {
-    throw new ProgrammingError("A savepoint's name is a string without null characters");
-  }
-  return quoteName(name);
 }

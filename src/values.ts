@@ -74,6 +74,7 @@ const NO_PARAMETERS = new Uint8Array([NONE]);
 
 /** Appends one encoded parameter set. */
 export function writeParameters(writer: Writer, parameters: unknown, limits: Limits): void {
+  if (parameters instanceof Encoded) return writer.append(parameters.bytes);
   if (Array.isArray(parameters)) return writeSequence(writer, parameters, limits);
   if (typeof parameters === "object" && parameters !== null) {
     if (parameters instanceof Map) return writeMapping(writer, parameters.entries(), limits);

@@ -11,7 +11,7 @@ test("a text is to be sent the first time only and keeps its slot", () => {
   assert.equal(sent, "a");
   assert.equal(a.slot, 0);
   assert.equal(a.sql, "a");
-  assert.equal(a.description, null);
+  assert.equal(a.columns, null);
   const [b, sentB] = cache.get("b");
   assert.equal(sentB, "b");
   assert.equal(b.slot, 1);
@@ -22,12 +22,12 @@ test("a text is to be sent the first time only and keeps its slot", () => {
 
 test("what is known of a statement stays with it while it is kept", () => {
   const cache = new StatementCache<string>(2);
-  cache.get("a")[0].description = "of a";
+  cache.get("a")[0].columns = "of a";
   cache.get("b");
-  assert.equal(cache.get("a")[0].description, "of a");
+  assert.equal(cache.get("a")[0].columns, "of a");
   cache.get("c");
   cache.get("d");
-  assert.equal(cache.get("a")[0].description, null);
+  assert.equal(cache.get("a")[0].columns, null);
 });
 
 test("the least recently used text gives up its slot", () => {
@@ -107,7 +107,7 @@ test("with no cache every statement runs and is described", async () => {
     const db = await aiosqlite.connect(":memory:", { cachedStatements: 0 });
     for (const n of [1, 2, 1, 1]) {
       const cursor = await db.execute("SELECT " + n + " AS n");
-      console.log(cursor.description[0].name, ...await cursor.fetchOne());
+      console.log(cursor.columns[0].name, ...await cursor.fetchOne());
     }
     await db.close();
   `);
@@ -121,7 +121,7 @@ test("a long SQL text, which is not kept, runs and is described", async () => {
     const sql = "SELECT 1 AS n" + " ".repeat(70_000) + "WHERE ?";
     for (const n of [1, 0, 1]) {
       const cursor = await db.execute(sql, [n]);
-      console.log(cursor.description[0].name, (await cursor.fetchAll()).length);
+      console.log(cursor.columns[0].name, (await cursor.fetchAll()).length);
     }
     await db.close();
   `);
@@ -137,7 +137,7 @@ test("a statement runs to its end while another cursor is reading the same", asy
     const open = await db.execute(sql, [1_000_000]);
     for (const n of [1, 2, 3]) {
       const cursor = await db.execute(sql, [n]);
-      console.log(cursor.description[0].name, (await cursor.fetchAll()).length);
+      console.log(cursor.columns[0].name, (await cursor.fetchAll()).length);
     }
     console.log((await open.fetchAll()).length);
     await db.close();

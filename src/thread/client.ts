@@ -8,6 +8,7 @@ import process from "node:process";
 import { setTimeout } from "node:timers";
 import type { RemoteDatabase } from "../../ffi/remote.ts";
 import type { Inbox, Plain } from "./codec.ts";
+import { onAbort } from "./abort.ts";
 import { CANCELLABLE_CALLS, type Channel } from "./pipe.ts";
 import {
   CANCELLABLE,
@@ -25,6 +26,8 @@ import { type Owner, Thread } from "./thread.ts";
 
 /** How long the end of the process may be held up to close a connection, in milliseconds. */
 const EXIT_PATIENCE = 800;
+/** How long a cancelled call gets to notice, in milliseconds, before it is interrupted. */
+const PATIENCE = 50;
 /** How long a dead thread gets to leave a call, and how often it is interrupted, in milliseconds. */
 const ORPHAN_TIME = 400;
 const ORPHAN_STEP = 10;
@@ -41,7 +44,8 @@ interface Pending {
 /** A call's signal, and what is to be done about it. */
 interface Cancellation {
   readonly signal: AbortSignal;
-  readonly abort: () => void;
+  /** Listens to it no more. */
+  readonly forget: () => void;
   /** The thread has been told. */
   told: boolean;
 }
@@ -51,18 +55,25 @@ const OPERATION_NUMBERS = Object.fromEntries(
 ) as Record<Operation, number>;
 
 /** Clients whose connections the end of the process has to close. */
-const open = new Set<Client>();
+const clients = new Set<Client>();
 
 function closeAll(): void {
-  // What is lent is in use by one of the others.
-  for (const client of open) if (!client.lent) client.exit();
-  for (const client of open) if (client.lent) client.exit();
+  // What is lent is in use by one of the others; and who can only read could not remove the
+  // write-ahead log, and must not be the last.
+  const last = (client: Client) => client.lent ? 2 : client.readonly ? 0 : 1;
+  for (const client of [...clients].sort((a, b) => last(a) - last(b))) client.exit();
 }
 
 export class Client implements Owner {
   /** As of the last reply. */
   inTransaction = false;
+  /** Since when, as of `performance.now()`. */
+  #openSince = 0;
   totalChanges = 0;
+  /** It was opened for reading only. */
+  readonly = false;
+  /** Called when the thread has died, with what every call fails with. */
+  onCrash: (why: Failure) => void = () => {};
   /** Called when a reply says that no transaction is open any more. */
   onTransactionEnd: () => void = () => {};
   /** Pending while another connection's thread uses the handle. */
@@ -73,7 +84,7 @@ export class Client implements Owner {
   readonly #channel: Channel = this.#thread.channel;
   readonly #pending = new Map<number, Pending>();
   /** Cancelled calls that are still too far behind to tell the thread so. */
-  #far: number[] = [];
+  readonly #far = new Set<number>();
   #lastCall = -1;
   /** The call that closes the connection: nothing comes after its reply. */
   #closing = -1;
@@ -82,6 +93,12 @@ export class Client implements Owner {
   #looks = true;
   /** What every further call fails with. */
   #over: Failure | undefined;
+  #crashed = false;
+
+  constructor() {
+    if (clients.size === 0) process.on("exit", closeAll);
+    clients.add(this);
+  }
 
   /**
    * Asks for an operation. The promise always fulfils, with the reply or with a failure, so that
@@ -113,18 +130,32 @@ export class Client implements Owner {
     });
   }
 
+  /** Since when a transaction is open; null when none is. */
+  get openSince(): number | null {
+    return this.inTransaction ? this.#openSince : null;
+  }
+
   /** Whether the thread has died, or the connection is closed. */
   get over(): boolean {
     return this.#over !== undefined;
   }
 
+  /** Whether the thread had died, and had been used before: another one may do better. */
+  get misled(): boolean {
+    return this.#crashed && this.#thread.used;
+  }
+
   /** The worker has opened this: the client can interrupt it, and close it after a crash. */
-  opened(database: RemoteDatabase, handle: number | bigint, looks: boolean): void {
+  opened(
+    database: RemoteDatabase,
+    handle: number | bigint,
+    readonly: boolean,
+    looks: boolean,
+  ): void {
     this.#remote = database;
     this.handle = handle;
+    this.readonly = readonly;
     this.#looks = looks;
-    if (open.size === 0) process.on("exit", closeAll);
-    open.add(this);
   }
 
   /** Interrupts what the connection runs, a wait for a lock included. */
@@ -150,9 +181,8 @@ export class Client implements Owner {
   take(inbox: Inbox): boolean {
     const call = inbox.u32();
     const status = inbox.u8();
-    const wasInTransaction = this.inTransaction;
-    this.inTransaction = inbox.u8() === 1;
-    this.totalChanges = inbox.f64();
+    const inTransaction = inbox.u8() === 1;
+    const totalChanges = inbox.f64();
     const batchLength = inbox.u32();
     const { resolve, receive, cancellation } = this.#pending.get(call)!;
     if (batchLength > 0) receive?.(inbox.bytes, inbox.view, inbox.at);
@@ -160,11 +190,16 @@ export class Client implements Owner {
     inbox.at += batchLength;
     this.#pending.delete(call);
     if (cancellation) this.#settle(call, cancellation);
+    if (this.#far.size > 0) this.#approach(call);
     if (call === this.#closing) this.#retire();
     const bytes = inbox.value();
     const value = bytes instanceof Uint8Array ? bytes.slice() : bytes; // what it is a view of goes on
     resolve(status === FAILED ? failureOf(value, cancellation) : value);
-    if (wasInTransaction && !this.inTransaction) this.onTransactionEnd();
+    const ended = this.inTransaction && !inTransaction;
+    if (inTransaction && !this.inTransaction) this.#openSince = performance.now();
+    this.inTransaction = inTransaction;
+    this.totalChanges = totalChanges;
+    if (ended) this.onTransactionEnd();
     return true;
   }
 
@@ -177,14 +212,16 @@ export class Client implements Owner {
         : `The connection's thread ended while opening it (${why})`,
     );
     this.inTransaction = false;
+    this.#crashed = true;
     const orphan = this.#remote;
     if (orphan && !this.#channel.handleGone) this.#closeOrphan(orphan);
     const pending = [...this.#pending.values()];
     this.#forget();
     for (const { resolve, cancellation } of pending) {
-      cancellation?.signal.removeEventListener("abort", cancellation.abort);
+      cancellation?.forget();
       resolve(over);
     }
+    this.onCrash(over);
   }
 
   async #closeOrphan(orphan: RemoteDatabase): Promise<void> {
@@ -193,9 +230,7 @@ export class Client implements Owner {
   }
 
   #heed(signal: AbortSignal, call: number): Cancellation {
-    const abort = () => this.#cancel(call);
-    signal.addEventListener("abort", abort, { once: true });
-    return { signal, abort, told: false };
+    return { signal, forget: onAbort(signal, () => this.#cancel(call)), told: false };
   }
 
   #cancel(call: number): void {
@@ -203,20 +238,43 @@ export class Client implements Owner {
     const [oldest] = this.#pending.keys();
     if (((call - oldest!) >>> 0) >= CANCELLABLE_CALLS) {
       // The thread can't have come as far as that: one can't send so many replies unread.
-      this.#far.push(call);
-    } else {
-      cancellation!.told = true;
-      const begun = this.#channel.cancel(call);
-      if (begun && !this.#looks) this.#channel.interrupt(() => this.#remote?.interrupt(), call);
-      if (begun) return; // its reply tells what came of it
+      this.#far.add(call);
+    } else if (this.#tell(call, cancellation!)) {
+      return this.#press(call); // its reply tells what comes of it
     }
     resolve(cancelledBy(cancellation!.signal));
   }
 
-  #settle(call: number, { signal, abort, told }: Cancellation): void {
-    signal.removeEventListener("abort", abort);
+  /** Tells the thread that a call is cancelled. Returns whether it has begun. */
+  #tell(call: number, cancellation: Cancellation): boolean {
+    cancellation.told = true;
+    return this.#channel.cancel(call);
+  }
+
+  /** Another call has been answered, so another one is near enough to tell the thread of it. */
+  #approach(answered: number): void {
+    const call = (answered + CANCELLABLE_CALLS) >>> 0;
+    if (this.#far.delete(call)) this.#tell(call, this.#pending.get(call)!.cancellation!);
+  }
+
+  /**
+   * Interrupts a cancelled call that does not notice by itself: where the thread can't look, or when
+   * SQLite is in the middle of one long instruction, like counting all rows of a table. Again and
+   * again, since SQLite takes no notice before the statement has begun.
+   */
+  #press(call: number): void {
+    if (!this.#looks) this.#channel.interrupt(() => this.#remote?.interrupt(), call);
+    const pressed = () => {
+      if (!this.#pending.has(call)) return;
+      this.#channel.interrupt(() => this.#remote?.interrupt(), call);
+      this.#press(call);
+    };
+    setTimeout(pressed, this.#looks ? PATIENCE : ORPHAN_STEP).unref();
+  }
+
+  #settle(call: number, { forget, told }: Cancellation): void {
+    forget();
     if (told) this.#channel.uncancel(call);
-    if (this.#far.length > 0) { for (const call of this.#far.splice(0)) this.#cancel(call); }
   }
 
   /** The connection is closed, or was never opened. */
@@ -229,8 +287,8 @@ export class Client implements Owner {
   #forget(): void {
     this.#remote = undefined; // no interrupt from here on
     this.#pending.clear();
-    open.delete(this);
-    if (open.size === 0) process.off("exit", closeAll);
+    clients.delete(this);
+    if (clients.size === 0) process.off("exit", closeAll);
   }
 }
 

@@ -145,6 +145,12 @@ export class Writer {
     this.bytes.set(value, at + 5);
   }
 
+  /** Bytes as they are. */
+  append(bytes: Uint8Array): void {
+    const at = this.reserve(bytes.length);
+    this.bytes.set(bytes, at);
+  }
+
   value(value: Plain): void {
     if (typeof value === "number") {
       const small = value | 0;

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { SQLITE_INTERRUPT } from "../../ffi/result_codes.ts";
+import { SqliteFailure } from "../../ffi/sqlite.ts";
 import { ALL, ONE } from "./protocol.ts";
 import type { BatchWriter } from "./rows.ts";
 import type { Run } from "./statements.ts";
@@ -36,7 +38,7 @@ export function fetchRows(
   explain: (error: unknown) => unknown,
 ): boolean {
   const { prepared, statement } = run;
-  let more = statement.step();
+  let more = step(run);
   if (types) {
     prepared.refresh();
     run.source = prepared.source(types);
@@ -49,7 +51,7 @@ export function fetchRows(
       do {
         batch.add(source);
         if (batch.length >= BATCH_BYTES) rows.next();
-      } while (statement.step());
+      } while (step(run));
       more = false;
     } else {
       const deadline = performance.now() + BATCH_TIME;
@@ -64,6 +66,19 @@ export function fetchRows(
     throw error;
   }
   return !more && run.failure === undefined;
+}
+
+/** A step. What has been interrupted when it was done already, as SQLite may do, is done. */
+function step({ prepared, statement, changesBefore }: Run): boolean {
+  try {
+    return statement.step();
+  } catch (error) {
+    const interrupted = error instanceof SqliteFailure && error.errno === SQLITE_INTERRUPT;
+    const done = interrupted && prepared.changes &&
+      statement.database.totalChanges() > changesBefore;
+    if (!done) throw error;
+    return false;
+  }
 }
 
 /** A step. Should it fail, the rows before are handed out first: more will be asked for. */

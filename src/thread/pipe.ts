@@ -33,9 +33,10 @@ const CANCELLED = 14 * LINE;
 
 /**
  * So many calls in a row can be told apart in the bits that say which are cancelled. It is more
- * than replies fit into their pipe, so the worker can't be that far ahead of what main has read.
+ * than replies fit into their pipe and main's own buffer, so the worker can't be that far ahead of
+ * what main has looked at.
  */
-export const CANCELLABLE_CALLS = 1 << 16;
+export const CANCELLABLE_CALLS = 1 << 17;
 const CONTROL_WORDS = CANCELLED + CANCELLABLE_CALLS / 32;
 
 /** Below this many bytes a loop is faster than making the views for a block copy. */

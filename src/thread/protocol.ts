@@ -123,18 +123,20 @@ export interface Operations extends ControlOperations, BlobOperations, BackupOpe
   commit(): null;
   rollback(): null;
   /**
-   * Begins a transaction, waiting `timeout` milliseconds for other connections or, with -1, as long
-   * as usual. False when one is open already.
+   * Begins a transaction, waiting at most `timeout` milliseconds for other connections. False when
+   * one is open already.
    */
   begin(mode: string, timeout: number): boolean;
   /** Ends the transaction that `begin` began. */
   end(command: "COMMIT" | "ROLLBACK"): null;
-  /** Runs statements about savepoints. */
+  /** Sets or releases a savepoint. */
   control(sql: string): null;
+  /** Goes back to a savepoint, whatever comes in between. */
+  undo(sql: string): null;
   /** Whether a statement reads only, as SQLite says; it is not run. */
   isReadonly(sql: string): boolean;
-  /** Ends all results and, if one is open, the transaction: for the next who uses the connection. */
-  tidy(): null;
+  /** Ends results from that one on and, if one is open, the transaction: for whoever comes next. */
+  tidy(since: number): null;
   /** Columns of these types are read as the bytes of their text or blob. */
   setConverters(keys: readonly string[]): null;
   setIsolationLevel(level: IsolationLevel): null;
@@ -162,6 +164,7 @@ export const OPERATIONS = [
   "begin",
   "end",
   "control",
+  "undo",
   "isReadonly",
   "tidy",
   "limit",

@@ -5,8 +5,8 @@
  */
 import { SQLITE_LIMIT_LENGTH, SQLITE_LIMIT_SQL_LENGTH } from "../../ffi/constants.ts";
 import { load } from "../../ffi/libsqlite3.ts";
-import { SQLITE_ABORT_ROLLBACK } from "../../ffi/result_codes.ts";
-import { Database } from "../../ffi/sqlite.ts";
+import { SQLITE_ABORT_ROLLBACK, SQLITE_INTERRUPT } from "../../ffi/result_codes.ts";
+import { Database, SqliteFailure } from "../../ffi/sqlite.ts";
 import type { Address } from "../../ffi/types.ts";
 import { bindParameters } from "./bind.ts";
 import { Backups } from "./backups.ts";
@@ -130,7 +130,14 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     const { statement } = prepared;
     if (statement === null) return NO_RESULT;
     const inTransaction = this.#transaction !== "none";
-    const run: Run = { prepared, statement, source: statement, inTransaction, failure: undefined };
+    const run: Run = {
+      prepared,
+      statement,
+      source: statement,
+      inTransaction,
+      changesBefore: this.totalChanges,
+      failure: undefined,
+    };
     prepared.busy = true;
     try {
       bindParameters(statement, new Reader(parameters), this.#holder(parameters));
@@ -208,7 +215,7 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
 
   fetch(result: number, rows: number): boolean {
     const run = this.#runs.get(result);
-    if (!run) return true;
+    if (!run) throw new Failure("ProgrammingError", "Cannot operate on a closed cursor.");
     try {
       this.#admit();
       if (run.failure) throw run.failure;
@@ -255,9 +262,35 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     // Results that were opened in it end with it.
     for (const [result, run] of this.#runs) if (run.inTransaction) this.reset(result);
     if (command === "COMMIT" && was === "lost") throw lost();
-    if (!this.database.autocommit()) this.#run(command);
+    if (command === "ROLLBACK") this.#runSurely(command);
+    else if (!this.database.autocommit()) this.#run(command);
     this.#transaction = "none";
     return null;
+  }
+
+  undo(sql: string): null {
+    if (this.#transaction === "lost") return null;
+    try {
+      this.#runSurely(sql);
+    } catch (error) {
+      // What was to be undone may not be committed with the rest.
+      this.#runSurely("ROLLBACK");
+      throw error;
+    }
+    return null;
+  }
+
+  /** Rolls back, if anything is open, even if that is interrupted: what comes next counts on it. */
+  #runSurely(sql: string): void {
+    while (!this.database.autocommit()) {
+      try {
+        return this.#run(sql);
+      } catch (error) {
+        const interrupted = error instanceof SqliteFailure && error.errno === SQLITE_INTERRUPT;
+        if (!interrupted) throw error;
+        this.#interruptRuns(); // SQLite forgets it once nothing is being read
+      }
+    }
   }
 
   control(sql: string): null {
@@ -273,9 +306,10 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     return !prepared.changes;
   }
 
-  tidy(): null {
-    for (const result of [...this.#runs.keys()]) this.reset(result);
-    if (!this.database.autocommit()) this.#run("ROLLBACK");
+  tidy(since: number): null {
+    for (const result of [...this.#runs.keys()]) if (result >= since) this.reset(result);
+    this.#runSurely("ROLLBACK");
+    this.#transaction = "none";
     return null;
   }
 
@@ -298,13 +332,14 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
       const open = !this.database.autocommit();
       if (autocommit === true && open) this.#run("COMMIT");
       if (autocommit === false && !open) this.#run("BEGIN");
+      this.#autocommit = autocommit;
     });
-    this.#autocommit = autocommit;
     return null;
   }
 
   /** Ends what is open; SQLite rolls back what is not committed. */
   close(): null {
+    this.#transaction = "none";
     try {
       // Clears the mark that an interrupt may have left: it would keep the WAL from being removed.
       this.#interruptRuns();

@@ -66,13 +66,41 @@ export function verb(sql: Uint8Array): string {
   return first;
 }
 
-/** Whether a statement is for the connection it runs on: ATTACH, DETACH, or `PRAGMA name = value`. */
-export function isSetting(sql: Uint8Array): boolean {
-  const word = firstWord(sql);
-  if (word !== "PRAGMA") return word === "ATTACH" || word === "DETACH";
-  const equals = sql.indexOf(0x3d);
-  const parenthesis = sql.indexOf(0x28);
-  return equals >= 0 && (parenthesis < 0 || equals < parenthesis);
+/** `PRAGMA name = value`, or the same in parentheses; the name may be that of a database before. */
+const ASSIGNMENT = /^[^=(]*?(\w+)[\s"\]`']*[=(]/;
+/** Pragmas that ask something, do something, or set what is kept in the file. */
+const ELSEWHERE =
+  /^(?:(?:table|index)_x?info|(?:table|index|foreign_key|collation|function|module)_list|\w+_check|optimize|wal_checkpoint|incremental_vacuum|shrink_memory|user_version|application_id|schema_version|journal_mode|auto_vacuum|encoding|page_size)$/i;
+
+/**
+ * What a statement sets for the connection it runs on: the name of a pragma in lower case, or
+ * `ATTACH` or `DETACH`; null when it sets nothing.
+ */
+export function settingOf(sql: string): string | null {
+  const bytes = new TextEncoder().encode(sql);
+  const start = firstCommand(bytes);
+  const word = wordAt(bytes, start);
+  if (word === "ATTACH" || word === "DETACH") return word;
+  if (word !== "PRAGMA") return null;
+  const rest = new TextDecoder().decode(bytes.subarray(start + word.length));
+  const name = ASSIGNMENT.exec(rest)?.[1];
+  return name === undefined || ELSEWHERE.test(name) ? null : name.toLowerCase();
+}
+
+/** What the first command of a text does, in one word; see `verb`. */
+export function firstVerb(sql: string): string {
+  const bytes = new TextEncoder().encode(sql);
+  return verb(bytes.subarray(firstCommand(bytes)));
+}
+
+/** Where the first command starts: after blanks, comments, empty commands and a byte order mark. */
+function firstCommand(sql: Uint8Array): number {
+  for (let at = 0;;) {
+    at = skipBlank(sql, at);
+    if (sql[at] === 0x3b) at++;
+    else if (sql[at] === 0xef && sql[at + 1] === 0xbb && sql[at + 2] === 0xbf) at += 3;
+    else return at;
+  }
 }
 
 function isWordByte(byte: number): boolean {

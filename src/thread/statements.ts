@@ -101,6 +101,8 @@ export interface Run {
   source: Columns;
   /** It was opened in a `transaction()`. */
   readonly inTransaction: boolean;
+  /** Rows changed on the connection before it. */
+  readonly changesBefore: number;
   /** What stopped it after rows that had to be handed out first. */
   failure: unknown;
 }

@@ -9,8 +9,11 @@ import { type Database, SqliteFailure } from "../../ffi/sqlite.ts";
 import type { Channel } from "./pipe.ts";
 import { Failure } from "./protocol.ts";
 
-/** Milliseconds between tries for a lock, as in SQLite's own busy handler. */
-const DELAYS = [1, 2, 5, 10, 15, 20, 25, 25, 25, 50, 50, 100];
+/**
+ * Milliseconds between tries for a lock, give or take a half. SQLite's own go up to 100: who has
+ * waited longest then tries least often, and comes last.
+ */
+const DELAYS = [1, 2, 5, 10, 15, 20];
 /** How many instructions of SQLite's are run before each look whether the call is cancelled: 50 us. */
 const LOOK_EVERY = 4000;
 
@@ -108,7 +111,7 @@ export class Stops {
       if (tries === 0) since = now;
       const left = since + this.#timeout - now;
       if (left <= 0) return false;
-      const delay = DELAYS[Math.min(tries, DELAYS.length - 1)]!;
+      const delay = DELAYS[Math.min(tries, DELAYS.length - 1)]! * (0.5 + Math.random());
       return this.#channel.pause(Math.min(delay, left), stop);
     };
   }

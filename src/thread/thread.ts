@@ -58,6 +58,8 @@ export class Thread {
   readonly channel: Channel = new Channel();
   /** Where frames are written before `post()`. */
   readonly out: Writer = new Writer();
+  /** It has worked for another connection before. */
+  used = false;
   readonly #worker: Worker;
   readonly #inbox = new Inbox();
   #owner: Owner | undefined;
@@ -100,6 +102,7 @@ export class Thread {
   /** The connection is closed, and everything answered: the next may have the thread. */
   release(): void {
     this.#owner = undefined;
+    this.used = true;
     warm.push(this);
     this.#cooling = setTimeout(() => this.#cool(), WARM).unref();
   }
