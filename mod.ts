@@ -19,6 +19,14 @@ export * from "./ffi/constants.ts";
 export * from "./ffi/result_codes.ts";
 export type { BackupOptions } from "./src/backup.ts";
 export { Blob } from "./src/blob.ts";
+export type {
+  Aggregate,
+  Authorizer,
+  FunctionOptions,
+  FunctionResult,
+  SqlFunction,
+  WindowFunction,
+} from "./src/callbacks.ts";
 export { connect, Connection } from "./src/connection.ts";
 export type { Checkpoint, NameOptions } from "./src/control.ts";
 export { Cursor, CursorRequest } from "./src/cursor.ts";

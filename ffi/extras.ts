@@ -58,6 +58,86 @@ export const EXTRAS = {
   sqlite3_blob_write: fn("i32", "address", "buffer", "i32", "i32"),
   /** `int sqlite3_blob_close(sqlite3_blob*)` */
   sqlite3_blob_close: fn("i32", "address"),
+
+  // -- functions: https://sqlite.org/c3ref/create_function.html
+
+  /**
+   * `int sqlite3_create_function_v2(sqlite3*, const char *name, int nArg, int flags, void *app,
+   * xFunc, xStep, xFinal, xDestroy)`
+   */
+  // deno-fmt-ignore
+  sqlite3_create_function_v2:
+    fn("i32", "address", "buffer", "i32", "i32", "address", "address", "address", "address", "address"),
+  /**
+   * `int sqlite3_create_window_function(sqlite3*, const char *name, int nArg, int flags, void *app,
+   * xStep, xFinal, xValue, xInverse, xDestroy)`
+   */
+  // deno-fmt-ignore
+  sqlite3_create_window_function:
+    fn("i32", "address", "buffer", "i32", "i32", "address", "address", "address", "address", "address", "address"),
+  /** `int sqlite3_create_collation_v2(sqlite3*, const char *name, int rep, void*, xCompare, xDestroy)` */
+  sqlite3_create_collation_v2: fn(
+    "i32",
+    "address",
+    "buffer",
+    "i32",
+    "address",
+    "address",
+    "address",
+  ),
+  /** `void *sqlite3_aggregate_context(sqlite3_context*, int nBytes)` */
+  sqlite3_aggregate_context: fn("address", "address", "i32"),
+
+  // -- values of a function: https://sqlite.org/c3ref/value_blob.html
+
+  /** `int sqlite3_value_type(sqlite3_value*)` */
+  sqlite3_value_type: fn("i32", "address"),
+  /** `double sqlite3_value_double(sqlite3_value*)` */
+  sqlite3_value_double: fn("f64", "address"),
+  /** `sqlite3_int64 sqlite3_value_int64(sqlite3_value*)` */
+  sqlite3_value_int64: fn("i64", "address"),
+  /** `const unsigned char *sqlite3_value_text(sqlite3_value*)` */
+  sqlite3_value_text: fn("address", "address"),
+  /** `const void *sqlite3_value_blob(sqlite3_value*)` */
+  sqlite3_value_blob: fn("address", "address"),
+  /** `int sqlite3_value_bytes(sqlite3_value*)` */
+  sqlite3_value_bytes: fn("i32", "address"),
+
+  // -- results of a function: https://sqlite.org/c3ref/result_blob.html
+
+  /** `void sqlite3_result_null(sqlite3_context*)` */
+  sqlite3_result_null: fn("void", "address"),
+  /** `void sqlite3_result_int64(sqlite3_context*, sqlite3_int64)` */
+  sqlite3_result_int64: fn("void", "address", "i64"),
+  /** `void sqlite3_result_double(sqlite3_context*, double)` */
+  sqlite3_result_double: fn("void", "address", "f64"),
+  /** `void sqlite3_result_text(sqlite3_context*, const char*, int length, destructor)` */
+  sqlite3_result_text: fn("void", "address", "address", "i32", "i64"),
+  /** `void sqlite3_result_blob(sqlite3_context*, const void*, int length, destructor)` */
+  sqlite3_result_blob: fn("void", "address", "address", "i32", "i64"),
+  /** `void sqlite3_result_error(sqlite3_context*, const char*, int length)` */
+  sqlite3_result_error: fn("void", "address", "buffer", "i32"),
+  /** `void sqlite3_result_error_toobig(sqlite3_context*)` */
+  sqlite3_result_error_toobig: fn("void", "address"),
+  /** `void sqlite3_result_error_code(sqlite3_context*, int)` */
+  sqlite3_result_error_code: fn("void", "address", "i32"),
+
+  // -- hooks
+
+  /** `int sqlite3_set_authorizer(sqlite3*, xAuth, void*)` https://sqlite.org/c3ref/set_authorizer.html */
+  sqlite3_set_authorizer: fn("i32", "address", "address", "address"),
+  /** `int sqlite3_trace_v2(sqlite3*, unsigned, xCallback, void*)` https://sqlite.org/c3ref/trace_v2.html */
+  sqlite3_trace_v2: fn("i32", "address", "i32", "address", "address"),
+  /** `char *sqlite3_expanded_sql(sqlite3_stmt*)` https://sqlite.org/c3ref/expanded_sql.html */
+  sqlite3_expanded_sql: fn("address", "address"),
+  /** `const char *sqlite3_sql(sqlite3_stmt*)` */
+  sqlite3_sql: fn("address", "address"),
+  /** `void *sqlite3_update_hook(sqlite3*, xCallback, void*)` https://sqlite.org/c3ref/update_hook.html */
+  sqlite3_update_hook: fn("address", "address", "address", "address"),
+  /** `void *sqlite3_commit_hook(sqlite3*, xCallback, void*)` https://sqlite.org/c3ref/commit_hook.html */
+  sqlite3_commit_hook: fn("address", "address", "address", "address"),
+  /** `void *sqlite3_rollback_hook(sqlite3*, xCallback, void*)` */
+  sqlite3_rollback_hook: fn("address", "address", "address", "address"),
 } as const;
 
 export type Extras = Functions<typeof EXTRAS>;

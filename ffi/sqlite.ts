@@ -37,7 +37,7 @@ export class SqliteFailure extends Error {
 }
 
 /** Bytes held in C's memory: text and blobs on their way into SQLite. Grows, and is re-used. */
-class NativeBuffer {
+export class NativeBuffer {
   #library: Library;
   #address: Address = 0n;
   #capacity = 0;

@@ -7,9 +7,10 @@ import process from "node:process";
 import { type Library, LibraryError, load } from "../ffi/libsqlite3.ts";
 import { RemoteDatabase } from "../ffi/remote.ts";
 import { backUp, type BackupOptions } from "./backup.ts";
-import { Control } from "./control.ts";
+import { Callbacks } from "./callbacks.ts";
 import { Core } from "./core.ts";
 import { InterfaceError, ProgrammingError, unwrap } from "./errors.ts";
+import { isCalledBy } from "./inside.ts";
 import {
   type Autocommit,
   type CallOptions,
@@ -127,7 +128,7 @@ const forgotten = new FinalizationRegistry<[core: Core, filename: string]>(([cor
  *
  * Source: `aiosqlite.Connection`, `sqlite3.Connection`.
  */
-export class Connection<R = SqlValue[]> extends Control<R> implements AsyncDisposable {
+export class Connection<R = SqlValue[]> extends Callbacks<R> implements AsyncDisposable {
   readonly #core: Core;
   readonly #settings: Settings;
   #closing: Promise<void> | undefined;
@@ -279,10 +280,14 @@ export class Connection<R = SqlValue[]> extends Control<R> implements AsyncDispo
 
   /**
    * Closes the connection once the calls made before have been answered. What is not committed is
-   * rolled back. Every call of it, however often, resolves when the connection is closed.
+   * rolled back. Every call of it, however often, resolves when the connection is closed; one from
+   * within a function that SQLite calls resolves at once.
    */
   close(): Promise<void> {
-    return this.#closing ??= this.#close();
+    this.#closing ??= this.#close();
+    // What waits for this would wait for itself.
+    if (isCalledBy(this.#core)) return Promise.resolve();
+    return this.#closing;
   }
 
   async #close(): Promise<void> {

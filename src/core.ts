@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isCalledBy } from "./inside.ts";
 import { ProgrammingError, unwrap } from "./errors.ts";
 import { checkCallOptions, type Settings } from "./options.ts";
 import type { ColumnDescription } from "./row.ts";
@@ -61,6 +62,9 @@ export class Core {
 
   /** Throws when the connection is closed. */
   check(): void {
+    if (isCalledBy(this)) {
+      throw new ProgrammingError("A function can't use the connection that is calling it.");
+    }
     if (this.closed) throw new ProgrammingError("Cannot operate on a closed database.");
   }
 

@@ -144,8 +144,9 @@ function codeName(errno: number): string {
 export function toError(failure: Failure, sql?: string): SqliteError {
   const { kind, message, errno, offset } = failure;
   const made = kind === "sqlite" ? classOf(errno) : BY_KIND[kind];
-  if (errno < 0) return new made(message, { sql });
-  return new made(message, { code: codeName(errno), errno, offset, sql });
+  const cause = failure.thrown && { cause: failure.thrown.error };
+  if (errno < 0) return new made(message, { sql, ...cause });
+  return new made(message, { code: codeName(errno), errno, offset, sql, ...cause });
 }
 
 /** The reply, or a throw: to be used right after an await, for the stack to be the caller's. */

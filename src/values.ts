@@ -72,6 +72,13 @@ export function encodeParameters(parameters: unknown, limits: Limits): Uint8Arra
 
 const NO_PARAMETERS = new Uint8Array([NONE]);
 
+/** Encodes what a function gives SQLite back, or says why it can't be. */
+export function encodeResult(value: unknown, limits: Limits): Uint8Array | Failure {
+  const writer = new Writer();
+  const refusal = writeValue(writer, value, limits);
+  return refusal ?? writer.bytes.subarray(0, writer.length);
+}
+
 /** Appends one encoded parameter set. */
 export function writeParameters(writer: Writer, parameters: unknown, limits: Limits): void {
   if (parameters instanceof Encoded) return writer.append(parameters.bytes);

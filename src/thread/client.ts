@@ -11,6 +11,7 @@ import type { Inbox, Plain } from "./codec.ts";
 import { onAbort } from "./abort.ts";
 import { CANCELLABLE_CALLS, type Channel } from "./pipe.ts";
 import {
+  ASKED,
   CANCELLABLE,
   cancelledBy,
   FAILED,
@@ -35,10 +36,28 @@ const ORPHAN_STEP = 10;
 /** Takes the rows of one batch, which lies at `at` in the bytes only until it returns. */
 export type Receive = (bytes: Uint8Array, view: DataView, at: number) => void;
 
+/** What a hook answers. */
+export interface Answer {
+  readonly status: number;
+  /** The value, or what to say went wrong. */
+  readonly bytes: Uint8Array;
+  /** What has been thrown: the cause, should the call fail. */
+  readonly thrown?: Thrown;
+}
+
+export interface Thrown {
+  readonly error: unknown;
+}
+
+/** Reads its values, which are there until it returns, and answers. Never throws. */
+export type Hook = (values: Inbox) => Answer | Promise<Answer>;
+
 interface Pending {
   readonly resolve: (reply: Plain | Failure) => void;
   readonly receive: Receive | undefined;
   readonly cancellation: Cancellation | undefined;
+  /** What a hook has thrown first during the call. */
+  thrown: Thrown | undefined;
 }
 
 /** A call's signal, and what is to be done about it. */
@@ -76,6 +95,10 @@ export class Client implements Owner {
   onCrash: (why: Failure) => void = () => {};
   /** Called when a reply says that no transaction is open any more. */
   onTransactionEnd: () => void = () => {};
+  /** The functions that SQLite may call, by number. */
+  readonly hooks: Map<number, Hook> = new Map();
+  /** How many of them have not returned. */
+  asking = 0;
   /** Pending while another connection's thread uses the handle. */
   lent: Promise<void> | null = null;
   /** The handle's address, once it is open. */
@@ -125,6 +148,7 @@ export class Client implements Owner {
         resolve: resolve as Pending["resolve"],
         receive,
         cancellation: signal && this.#heed(signal, call),
+        thrown: undefined,
       });
       if (signal?.aborted) this.#cancel(call);
     });
@@ -184,7 +208,8 @@ export class Client implements Owner {
     const inTransaction = inbox.u8() === 1;
     const totalChanges = inbox.f64();
     const batchLength = inbox.u32();
-    const { resolve, receive, cancellation } = this.#pending.get(call)!;
+    if (status === ASKED) return this.#asked(call, inbox);
+    const { resolve, receive, cancellation, thrown } = this.#pending.get(call)!;
     if (batchLength > 0) receive?.(inbox.bytes, inbox.view, inbox.at);
     if (status === PART) return false;
     inbox.at += batchLength;
@@ -194,7 +219,7 @@ export class Client implements Owner {
     if (call === this.#closing) this.#retire();
     const bytes = inbox.value();
     const value = bytes instanceof Uint8Array ? bytes.slice() : bytes; // what it is a view of goes on
-    resolve(status === FAILED ? failureOf(value, cancellation) : value);
+    resolve(status === FAILED ? failureOf(value, cancellation, thrown) : value);
     const ended = this.inTransaction && !inTransaction;
     if (inTransaction && !this.inTransaction) this.#openSince = performance.now();
     this.inTransaction = inTransaction;
@@ -227,6 +252,28 @@ export class Client implements Owner {
   async #closeOrphan(orphan: RemoteDatabase): Promise<void> {
     if (this.lent) await this.lent;
     closeOrphan(orphan, this.#channel);
+  }
+
+  /** SQLite calls a function of ours, in the middle of a call. */
+  #asked(call: number, inbox: Inbox): false {
+    const question = inbox.u32();
+    const hook = this.hooks.get(inbox.u32())!;
+    this.asking++;
+    const finish = ({ status, bytes, thrown }: Answer) => {
+      this.asking--;
+      const pending = this.#pending.get(call);
+      if (thrown && pending) pending.thrown ??= thrown;
+      if (question === 0) return;
+      this.#thread.answer((out) => {
+        out.u32(question);
+        out.u8(status);
+        out.append(bytes);
+      });
+    };
+    const answer = hook(inbox);
+    if ("status" in answer) finish(answer);
+    else answer.then(finish);
+    return false;
   }
 
   #heed(signal: AbortSignal, call: number): Cancellation {
@@ -304,8 +351,14 @@ function closeOrphan(orphan: RemoteDatabase, channel: Channel, waited = 0): void
   setTimeout(closeOrphan, ORPHAN_STEP, orphan, channel, waited + ORPHAN_STEP).unref();
 }
 
-function failureOf(value: Plain, cancellation: Cancellation | undefined): Failure {
+function failureOf(
+  value: Plain,
+  cancellation: Cancellation | undefined,
+  thrown: Thrown | undefined,
+): Failure {
   const [kind, message, errno, offset] = value as [FailureKind, string, number, number];
   if (kind === "Cancelled") return cancelledBy(cancellation!.signal);
-  return new Failure(kind, message, errno, offset);
+  const failure = new Failure(kind, message, errno, offset);
+  failure.thrown = thrown;
+  return failure;
 }

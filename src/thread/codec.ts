@@ -266,6 +266,11 @@ export class Reader {
   }
 
   array(): Plain[] {
+    return this.values();
+  }
+
+  /** A number of values, and these. */
+  values(): Plain[] {
     const values: Plain[] = new Array(this.u32());
     for (let i = 0; i < values.length; i++) values[i] = this.value();
     return values;

@@ -12,6 +12,7 @@
 
 const REQUEST_CAPACITY = 1 << 17;
 const REPLY_CAPACITY = 1 << 20;
+const ANSWER_CAPACITY = 1 << 14;
 
 // Words of the control block; those written by different threads are on different cache lines.
 const LINE = 16;
@@ -29,7 +30,9 @@ const HANDLE_GONE = 10 * LINE;
 const ABANDONED = 11 * LINE;
 const STARTED = 12 * LINE;
 const SIGNALS = 13 * LINE;
-const CANCELLED = 14 * LINE;
+const ANSWER_WRITTEN = 14 * LINE;
+const ANSWER_READ = 15 * LINE;
+const CANCELLED = 16 * LINE;
 
 /**
  * So many calls in a row can be told apart in the bits that say which are cancelled. It is more
@@ -193,6 +196,8 @@ export class Channel {
   readonly memory: SharedArrayBuffer;
   readonly requests: Pipe;
   readonly replies: Pipe;
+  /** What main answers when the worker asks in the middle of a call. */
+  readonly answers: Pipe;
   readonly mainBell: Bell;
   readonly workerBell: Bell;
   readonly #words: Int32Array<SharedArrayBuffer>;
@@ -200,10 +205,12 @@ export class Channel {
   /** A new channel, or the other end of one. */
   constructor(memory?: SharedArrayBuffer) {
     const control = CONTROL_WORDS * 4;
-    memory ??= new SharedArrayBuffer(control + REQUEST_CAPACITY + REPLY_CAPACITY);
+    const answersAt = control + REQUEST_CAPACITY + REPLY_CAPACITY;
+    memory ??= new SharedArrayBuffer(answersAt + ANSWER_CAPACITY);
     const words = new Int32Array(memory, 0, CONTROL_WORDS);
     const requestBytes = new Uint8Array(memory, control, REQUEST_CAPACITY);
     const replyBytes = new Uint8Array(memory, control + REQUEST_CAPACITY, REPLY_CAPACITY);
+    const answerBytes = new Uint8Array(memory, answersAt, ANSWER_CAPACITY);
     const main = new Bell(words, MAIN_BELL);
     const worker = new Bell(words, WORKER_BELL);
     this.memory = memory;
@@ -211,6 +218,7 @@ export class Channel {
     this.workerBell = worker;
     this.requests = new Pipe(words, requestBytes, REQUEST_WRITTEN, REQUEST_READ, main, worker);
     this.replies = new Pipe(words, replyBytes, REPLY_WRITTEN, REPLY_READ, worker, main);
+    this.answers = new Pipe(words, answerBytes, ANSWER_WRITTEN, ANSWER_READ, main, worker);
     this.#words = words;
   }
 
@@ -285,6 +293,7 @@ export class Channel {
   #signal(): void {
     Atomics.add(this.#words, SIGNALS, 1);
     Atomics.notify(this.#words, SIGNALS);
+    this.workerBell.ring(); // it may be waiting for an answer
   }
 
   /**

@@ -63,6 +63,20 @@ export interface BlobOperations {
   closeBlob(blob: number): null;
 }
 
+/** Functions of main that SQLite calls: each has a number; null is for none any more. */
+export interface HookOperations {
+  createFunction(name: string, argCount: number, flags: number, hook: number | null): null;
+  /** `window` when it has the methods of a window function, too. */
+  createAggregate(name: string, argCount: number, window: boolean, hook: number | null): null;
+  createCollation(name: string, hook: number | null): null;
+  setAuthorizer(hook: number | null): null;
+  setProgressHandler(hook: number | null, instructions: number): null;
+  setTraceCallback(hook: number | null): null;
+  setUpdateHook(hook: number | null): null;
+  setCommitHook(hook: number | null): null;
+  setRollbackHook(hook: number | null): null;
+}
+
 export type BackupStep = readonly [status: number, remaining: number, total: number];
 
 /** Copying to the database of another connection, which lends its handle. */
@@ -82,7 +96,8 @@ export interface BackupOperations {
  * Slot -1 keeps nothing. A `result` numbers the rows of one execution while they are not
  * read to their end.
  */
-export interface Operations extends ControlOperations, BlobOperations, BackupOperations {
+export interface Operations
+  extends ControlOperations, BlobOperations, BackupOperations, HookOperations {
   open(
     filename: string,
     flags: number,
@@ -145,7 +160,11 @@ export interface Operations extends ControlOperations, BlobOperations, BackupOpe
 }
 
 /** Those that have classes of their own. */
-export type PartOperations = ControlOperations & BlobOperations & BackupOperations;
+export type PartOperations =
+  & ControlOperations
+  & BlobOperations
+  & BackupOperations
+  & HookOperations;
 
 export type Operation = keyof Operations;
 export type Request<O extends Operation> = Parameters<Operations[O]>;
@@ -183,6 +202,15 @@ export const OPERATIONS = [
   "startBackup",
   "stepBackup",
   "finishBackup",
+  "createFunction",
+  "createAggregate",
+  "createCollation",
+  "setAuthorizer",
+  "setProgressHandler",
+  "setTraceCallback",
+  "setUpdateHook",
+  "setCommitHook",
+  "setRollbackHook",
   "setConverters",
   "setIsolationLevel",
   "setAutocommit",
@@ -196,10 +224,16 @@ export const CANCELLABLE = 0x80;
 export const ALL = -1;
 export const ONE = -2;
 
-/** What a reply frame is: rows with more to come, the end, or a failure. */
+/** How a question is answered: with a value, or that there is none. */
+export const ANSWERED = 0;
+export const THREW = 1;
+export const TOO_BIG = 2;
+
+/** What a reply frame is: rows with more to come, the end, a failure, or a question meanwhile. */
 export const PART = 0;
 export const DONE = 1;
 export const FAILED = 2;
+export const ASKED = 3;
 
 /** Which class of error a failure becomes, where SQLite's code does not say. */
 export type FailureKind =
@@ -222,6 +256,8 @@ export class Failure {
   readonly offset: number;
   /** What is to be thrown in its place, such as a signal's reason; does not cross the thread. */
   readonly reason: unknown;
+  /** What a hook has thrown, which lies behind it; does not cross the thread either. */
+  thrown: { readonly error: unknown } | undefined;
   constructor(kind: FailureKind, message: string, errno = -1, offset = -1, reason?: unknown) {
     this.kind = kind;
     this.message = message;

@@ -13,6 +13,8 @@ import { Backups } from "./backups.ts";
 import { Blobs } from "./blobs.ts";
 import { Reader } from "./codec.ts";
 import { Control } from "./control.ts";
+import { ThreadHooks } from "./hooks.ts";
+import { Questions } from "./questions.ts";
 import { fetchRows, type Rows } from "./fetch.ts";
 import type { Channel } from "./pipe.ts";
 import {
@@ -42,6 +44,8 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
   totalChanges = 0;
   readonly #blobs: Blobs;
   readonly #backups: Backups;
+  readonly #hooks: ThreadHooks;
+  readonly #questions: Questions;
   readonly #parts: readonly object[];
   readonly #channel: Channel;
   readonly #stops: Stops;
@@ -70,7 +74,9 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     this.#rows = rows;
     this.#blobs = new Blobs(this.database);
     this.#backups = new Backups(this.database, this.#stops);
-    this.#parts = [new Control(this.database), this.#blobs, this.#backups];
+    this.#questions = new Questions(channel, () => this.#stops.stopped);
+    this.#hooks = new ThreadHooks(this.database, this.#questions, this.#stops);
+    this.#parts = [new Control(this.database), this.#blobs, this.#backups, this.#hooks];
     this.#slots = new Slots(this.database);
     this.#types = new Types(detect);
     this.#isolationLevel = isolationLevel;
@@ -94,9 +100,10 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     return operation in this ? this : this.#parts.find((part) => operation in part)!;
   }
 
-  /** Before each request, with its number if it may be cancelled. */
-  start(call: number | null): void {
-    if (this.#stops.start(call)) this.#interruptRuns();
+  /** Before each request: its number, and whether it may be cancelled. */
+  start(call: number, cancellable: boolean): void {
+    this.#questions.call = call;
+    if (this.#stops.start(cancellable ? call : null)) this.#interruptRuns();
   }
 
   /**
@@ -349,6 +356,7 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
       this.#blobs.close();
       this.#backups.close();
       this.database.close();
+      this.#hooks.close();
     }
     return null;
   }

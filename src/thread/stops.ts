@@ -26,6 +26,10 @@ export class Stops {
   #interruptsSeen: number;
   /** The call that runs, if it may be cancelled. */
   #call: number | null = null;
+  /** What else may stop it, asked every so many instructions, and how many were run since. */
+  #watch: (() => boolean) | null = null;
+  #watchEvery = 0;
+  #watched = 0;
 
   /** `timeout` is how long to wait for locks, in milliseconds. */
   constructor(channel: Channel, database: Database, timeout: number) {
@@ -33,7 +37,7 @@ export class Stops {
     this.#database = database;
     this.#timeout = timeout;
     this.#interruptsSeen = channel.interrupts();
-    this.looks = database.setHandlers(this.#waiter(), () => this.#cancelled());
+    this.looks = database.setHandlers(this.#waiter(), () => this.#look());
     if (!this.looks) database.setBusyTimeout(timeout);
   }
 
@@ -45,11 +49,41 @@ export class Stops {
     const interrupts = this.#channel.interrupts();
     const interrupted = interrupts !== this.#interruptsSeen;
     this.#interruptsSeen = interrupts;
-    if ((call === null) !== (this.#call === null)) {
-      this.#database.progressHandler(call === null ? 0 : LOOK_EVERY);
-    }
+    const before = this.#lookEvery();
     this.#call = call;
+    this.#watched = 0;
+    if (this.#lookEvery() !== before) this.#database.progressHandler(this.#lookEvery());
     return interrupted;
+  }
+
+  /** Has `stop` asked every so many instructions, from the next call on; null for no more. */
+  watch(stop: (() => boolean) | null, instructions: number): void {
+    if (stop && !this.looks) {
+      throw new Failure("NotSupportedError", "Callbacks from C are not permitted here");
+    }
+    this.#watch = stop;
+    this.#watchEvery = instructions;
+    if (this.looks) this.#database.progressHandler(this.#lookEvery());
+  }
+
+  /** Instructions between two looks; 0 for none. */
+  #lookEvery(): number {
+    if (!this.#watch) return this.#call === null ? 0 : LOOK_EVERY;
+    return this.#call === null ? this.#watchEvery : Math.min(this.#watchEvery, LOOK_EVERY);
+  }
+
+  #look(): boolean {
+    if (this.#cancelled()) return true;
+    if (!this.#watch) return false;
+    this.#watched += this.#lookEvery();
+    if (this.#watched < this.#watchEvery) return false;
+    this.#watched = 0;
+    return this.#watch();
+  }
+
+  /** Whether the call is to stop: what it waits for does not matter any more. */
+  get stopped(): boolean {
+    return this.#interrupted() || this.#cancelled();
   }
 
   /** Throws when the call has been cancelled. */
@@ -82,11 +116,11 @@ export class Stops {
   pauseHandlers(): void {
     this.#database.setBusyTimeout(0);
     this.#database.progressHandler(0);
-    this.#call = null;
   }
 
   resumeHandlers(): void {
     if (!this.#database.setBusyHandler()) this.#database.setBusyTimeout(this.#timeout);
+    if (this.looks) this.#database.progressHandler(this.#lookEvery());
   }
 
   #setTimeout(timeout: number): void {
@@ -105,7 +139,7 @@ export class Stops {
   /** SQLite's busy handler: waits as SQLite's own would, but ends at once when stopped. */
   #waiter(): (tries: number) => boolean {
     let since = 0;
-    const stop = () => this.#interrupted() || this.#cancelled();
+    const stop = () => this.stopped;
     return (tries) => {
       const now = performance.now();
       if (tries === 0) since = now;

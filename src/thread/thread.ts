@@ -58,6 +58,10 @@ export class Thread {
   readonly channel: Channel = new Channel();
   /** Where frames are written before `post()`. */
   readonly out: Writer = new Writer();
+  readonly #answers = new Writer();
+  #answered = 0;
+  /** A question has been answered since the last look. */
+  #asked = false;
   /** It has worked for another connection before. */
   used = false;
   readonly #worker: Worker;
@@ -118,6 +122,27 @@ export class Thread {
     if (this.#flushing) return;
     this.#flushing = true;
     queueMicrotask(this.#flush);
+  }
+
+  /** Sends an answer to a question of the thread, which waits for it in the middle of a call. */
+  answer(write: (answer: Writer) => void): void {
+    if (this.#ended) return;
+    const answers = this.#answers;
+    const at = answers.reserve(4);
+    write(answers);
+    answers.view.setUint32(at, answers.length - at - 4, true);
+    this.#publishAnswers();
+    this.#sentAt = performance.now();
+    this.#asked = true;
+    this.#turnSoon();
+  }
+
+  #publishAnswers(): void {
+    const { bytes, length } = this.#answers;
+    this.#answered += this.channel.answers.write(bytes, this.#answered, length);
+    if (this.#answered < length) return;
+    this.#answered = 0;
+    this.#answers.clear();
   }
 
   readonly #flush = (): void => {
@@ -200,7 +225,8 @@ export class Thread {
 
   readonly #ready = (): boolean =>
     this.#behind || this.channel.replies.available() > 0 ||
-    (this.out.length > 0 && this.channel.requests.space() > 0);
+    (this.out.length > 0 && this.channel.requests.space() > 0) ||
+    (this.#answers.length > 0 && this.channel.answers.space() > 0);
 
   readonly #wake = (): void => {
     this.#listening = false;
@@ -218,7 +244,11 @@ export class Thread {
     this.#scheduled = false;
     if (this.#ended) return;
     if (this.out.length > 0) this.#publish();
-    this.#drain();
+    if (this.#answers.length > 0) this.#publishAnswers();
+    if (this.#drain() && this.#asked && this.#mayBlock(performance.now())) {
+      this.#asked = false;
+      this.#look(); // the next question comes soon, if one does
+    }
     this.#await();
   };
 
@@ -229,7 +259,7 @@ export class Thread {
     this.#behind = false;
     while (inbox.next(this.channel.replies)) {
       bytes += inbox.end - inbox.at + REPLY_COST;
-      if (this.#owner!.take(inbox)) this.#answered();
+      if (this.#owner!.take(inbox)) this.#settled();
       if (bytes > TURN_BYTES) {
         this.#behind = true;
         return false;
@@ -238,7 +268,7 @@ export class Thread {
     return true;
   }
 
-  #answered(): void {
+  #settled(): void {
     this.#owed--;
     const now = performance.now();
     this.#quick = now - Math.max(this.#sentAt, this.#repliedAt) < QUICK;

@@ -131,7 +131,7 @@ class Worker {
     outbox.start(call);
     if (!this.#channel.enter(call)) return false;
     try {
-      session?.start(code & CANCELLABLE ? call : null);
+      session?.start(call, (code & CANCELLABLE) !== 0);
       if (operation === "open" && this.#channel.cancelled(call)) throw new Failure("Cancelled", "");
       outbox.done(this.#perform(operation, inbox.value() as Plain[]));
     } catch (error) {

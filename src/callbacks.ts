@@ -1,0 +1,371 @@
+/**
+ * Functions that SQLite calls: functions of SQL, aggregates, collations, hooks.
+ *
+ * They are ordinary closures and run on the thread they were made on. SQLite's thread waits for
+ * what they return, or for what their promise resolves to.
+ *
+ * @module
+ */
+import { SQLITE_DENY, SQLITE_IGNORE } from "../ffi/constants.ts";
+import { SQLITE_OK } from "../ffi/result_codes.ts";
+import { Control } from "./control.ts";
+import type { Core } from "./core.ts";
+import { ProgrammingError } from "./errors.ts";
+import { callFor } from "./inside.ts";
+import type { Answer, Hook } from "./thread/client.ts";
+import { type Inbox, type Plain, Writer } from "./thread/codec.ts";
+import { ANSWERED, Failure, THREW, TOO_BIG } from "./thread/protocol.ts";
+import { encodeResult, type SqlValue, typeName } from "./values.ts";
+
+/** What SQLite is given back: a value that can be bound, or a promise of one. */
+export type FunctionResult = unknown;
+
+/** A function of SQL. */
+export type SqlFunction = (...values: SqlValue[]) => FunctionResult;
+
+/** Options of `createFunction`. */
+export interface FunctionOptions {
+  /** The same values always give the same result: it may be used in indexes. Default false. */
+  deterministic?: boolean | undefined;
+  /** It can't be called from views, triggers and the like. Default false. */
+  directOnly?: boolean | undefined;
+}
+
+/** An aggregate: one of it is made for each group. */
+export interface Aggregate {
+  step(...values: SqlValue[]): unknown;
+  finalize(): FunctionResult;
+}
+
+/** An aggregate that can be used as a window function. */
+export interface WindowFunction extends Aggregate {
+  value(): FunctionResult;
+  inverse(...values: SqlValue[]): unknown;
+}
+
+/** Allows, ignores or denies an action, by `SQLITE_OK`, `SQLITE_IGNORE` or `SQLITE_DENY`. */
+export type Authorizer = (
+  action: number,
+  arg1: string | null,
+  arg2: string | null,
+  database: string | null,
+  trigger: string | null,
+) => number | Promise<number>;
+
+const SQLITE_DETERMINISTIC = 0x800;
+const SQLITE_DIRECTONLY = 0x80000;
+const INT_MAX = 2 ** 31 - 1;
+
+/** The methods of an aggregate, as the other side numbers them. */
+const METHODS = ["step", "finalize", "value", "inverse"] as const;
+
+const encoder = new TextEncoder();
+const NOTHING: Answer = { status: ANSWERED, bytes: new Uint8Array([0]) };
+
+export abstract class Callbacks<R> extends Control<R> {
+  readonly #core: Core;
+  /** The number of what is registered under a name. */
+  readonly #registered = new Map<string, number>();
+  #lastHook = 0;
+
+  constructor(core: Core) {
+    super(core);
+    this.#core = core;
+  }
+
+  /**
+   * Makes a function that SQL can call, or with null removes it. `argCount` -1 is for any number
+   * of arguments. What it throws is the `cause` of the statement's error.
+   *
+   * @example
+   * ```ts
+   * import { connect } from "@aiosqlite/aiosqlite";
+   *
+   * await using db = await connect(":memory:");
+   * await db.createFunction("reverse", 1, (text) => [...String(text)].reverse().join(""));
+   * console.log(await db.executeFetchOne("SELECT reverse('abc')")); // [ "cba" ]
+   * ```
+   *
+   * Source: `sqlite3`'s `create_function`.
+   */
+  async createFunction(
+    name: string,
+    argCount: number,
+    fn: SqlFunction | null,
+    { deterministic = false, directOnly = false }: FunctionOptions = {},
+  ): Promise<void> {
+    checkCallable(fn);
+    checkCount(argCount);
+    const flags = (deterministic ? SQLITE_DETERMINISTIC : 0) | (directOnly ? SQLITE_DIRECTONLY : 0);
+    const hook = fn &&
+      this.#hook((values) => fn(...values), "user-defined function raised exception");
+    const key = `function ${checkName(name)} ${argCount}`;
+    await this.#register(
+      key,
+      hook,
+      (number) => this.#core.perform("createFunction", [name, argCount, flags, number]),
+    );
+  }
+
+  /**
+   * Makes an aggregate of a class with the methods `step(...)` and `finalize()`, or with null
+   * removes it. Of a group without rows nothing is made: it is NULL.
+   * Source: `sqlite3`'s `create_aggregate`.
+   */
+  async createAggregate(
+    name: string,
+    argCount: number,
+    type: (new () => Aggregate) | null,
+  ): Promise<void> {
+    await this.#createAggregate(name, argCount, type, false);
+  }
+
+  /**
+   * Likewise a window function, whose class has the methods `value()` and `inverse(...)`, too.
+   * Source: `sqlite3`'s `create_window_function`.
+   */
+  async createWindowFunction(
+    name: string,
+    argCount: number,
+    type: (new () => WindowFunction) | null,
+  ): Promise<void> {
+    await this.#createAggregate(name, argCount, type, true);
+  }
+
+  /**
+   * Makes a collation: of two texts the first is less, equal or greater as the result is negative,
+   * 0 or positive. With null it is removed. Source: `sqlite3`'s `create_collation`.
+   */
+  async createCollation(
+    name: string,
+    compare: ((one: string, other: string) => number | Promise<number>) | null,
+  ): Promise<void> {
+    checkCallable(compare);
+    const hook = compare && this.#hook(
+      ([one, other]) => compare(one as string, other as string),
+      "user-defined collation raised exception",
+      (result) => Math.sign(Number(result)) || 0,
+    );
+    await this.#register(
+      `collation ${checkName(name)}`,
+      hook,
+      (number) => this.#core.perform("createCollation", [name, number]),
+    );
+  }
+
+  /**
+   * Has every action of a statement allowed or denied while it is compiled. A throw, or any result
+   * but `SQLITE_OK`, `SQLITE_IGNORE` and `SQLITE_DENY`, denies. Source: `sqlite3`'s
+   * `set_authorizer`, https://sqlite.org/c3ref/set_authorizer.html
+   */
+  async setAuthorizer(authorize: Authorizer | null): Promise<void> {
+    checkCallable(authorize);
+    const hook = authorize && this.#hook(
+      (values) => authorize(...values as unknown as Parameters<Authorizer>),
+      "authorizer raised exception",
+      (result) => result === SQLITE_OK || result === SQLITE_IGNORE ? result : SQLITE_DENY,
+    );
+    await this.#register(
+      "authorizer",
+      hook,
+      (number) => this.#core.perform("setAuthorizer", [number]),
+    );
+  }
+
+  /**
+   * Has a function called after every `n` instructions of SQLite's; a truthy result, or a throw,
+   * interrupts the statement. Source: `sqlite3`'s `set_progress_handler`.
+   */
+  async setProgressHandler(progress: (() => unknown) | null, n: number): Promise<void> {
+    checkCallable(progress);
+    if (progress && !(Number.isInteger(n) && n >= 1 && n <= INT_MAX)) {
+      throw new ProgrammingError("A number of instructions is an integer from 1 on");
+    }
+    const truth = (result: unknown) => result ? 1 : 0;
+    const hook = progress && this.#hook(() => progress(), "progress raised exception", truth);
+    await this.#register(
+      "progress",
+      hook,
+      (number) => this.#core.perform("setProgressHandler", [number, progress ? n : 0]),
+    );
+  }
+
+  /** Has a function told each statement when it starts, its parameters filled in. */
+  async setTraceCallback(trace: ((sql: string) => unknown) | null): Promise<void> {
+    checkCallable(trace);
+    const hook = trace && this.#hook(([sql]) => trace(sql as string), "");
+    await this.#register(
+      "trace",
+      hook,
+      (number) => this.#core.perform("setTraceCallback", [number]),
+    );
+  }
+
+  /**
+   * Has a function told each row that is inserted, updated or deleted: `SQLITE_INSERT`,
+   * `SQLITE_UPDATE` or `SQLITE_DELETE`, the names of the database and the table, and the rowid.
+   * Source: https://sqlite.org/c3ref/update_hook.html
+   */
+  async setUpdateHook(
+    hook:
+      | ((operation: number, database: string, table: string, rowid: number | bigint) => unknown)
+      | null,
+  ): Promise<void> {
+    checkCallable(hook);
+    const made = hook &&
+      this.#hook((values) => hook(...values as unknown as Parameters<typeof hook>), "");
+    await this.#register("update", made, (number) => this.#core.perform("setUpdateHook", [number]));
+  }
+
+  /**
+   * Has a function called before each COMMIT; a truthy result, or a throw, rolls back instead, and
+   * the statement rejects with an `IntegrityError` of code `SQLITE_CONSTRAINT_COMMITHOOK`.
+   * Source: https://sqlite.org/c3ref/commit_hook.html
+   */
+  async setCommitHook(hook: (() => unknown) | null): Promise<void> {
+    checkCallable(hook);
+    const truth = (result: unknown) => result ? 1 : 0;
+    const made = hook && this.#hook(() => hook(), "commit hook raised exception", truth);
+    await this.#register("commit", made, (number) => this.#core.perform("setCommitHook", [number]));
+  }
+
+  /** Has a function called after each ROLLBACK. */
+  async setRollbackHook(hook: (() => unknown) | null): Promise<void> {
+    checkCallable(hook);
+    const made = hook && this.#hook(() => hook(), "");
+    await this.#register(
+      "rollback",
+      made,
+      (number) => this.#core.perform("setRollbackHook", [number]),
+    );
+  }
+
+  async #createAggregate(
+    name: string,
+    argCount: number,
+    type: (new () => Aggregate) | null,
+    window: boolean,
+  ): Promise<void> {
+    checkCallable(type);
+    checkCount(argCount);
+    const instances = new Map<number, Aggregate>();
+    const call = async (values: SqlValue[]): Promise<unknown> => {
+      const [method, instance, ...rest] = values as [number, number, ...SqlValue[]];
+      const name = METHODS[method]!;
+      let aggregate = instances.get(instance);
+      if (!aggregate) instances.set(instance, aggregate = new type!());
+      if (name === "finalize") instances.delete(instance);
+      const run = (aggregate as WindowFunction)[name];
+      if (typeof run !== "function") throw new MissingMethod(name);
+      const result = await (run as SqlFunction).apply(aggregate, rest);
+      return name === "step" || name === "inverse" ? null : result;
+    };
+    const hook = type && this.#hook(call, (error, values) => {
+      const method = METHODS[values[0] as number]!;
+      return error instanceof MissingMethod
+        ? `user-defined aggregate's '${method}' method not defined`
+        : `user-defined aggregate's '${method}' method raised error`;
+    });
+    const key = `function ${checkName(name)} ${argCount}`;
+    await this.#register(
+      key,
+      hook,
+      (number) => this.#core.perform("createAggregate", [name, argCount, window, number]),
+    );
+  }
+
+  /** Has a hook take the place of what is registered under the key. */
+  async #register(
+    key: string,
+    hook: Hook | null,
+    perform: (number: number | null) => Promise<unknown>,
+  ): Promise<void> {
+    const { hooks } = this.#core.client;
+    const number = hook && ++this.#lastHook;
+    if (hook) hooks.set(number!, hook);
+    try {
+      await perform(number);
+    } catch (error) {
+      if (hook) hooks.delete(number!);
+      throw error;
+    }
+    const before = this.#registered.get(key);
+    if (before !== undefined) hooks.delete(before);
+    if (hook) this.#registered.set(key, number!);
+    else this.#registered.delete(key);
+  }
+
+  /** A function as the client calls it. `failed` says what SQLite is told when it throws. */
+  #hook(
+    call: (values: SqlValue[]) => unknown,
+    failed: string | ((error: unknown, values: Plain[]) => string),
+    convert: (result: unknown) => unknown = (result) => result,
+  ): Hook {
+    const core = this.#core;
+    return (inbox: Inbox) => {
+      let values: Plain[] = [];
+      const fail = (error: unknown): Answer => {
+        const message = typeof failed === "string" ? failed : failed(error, values);
+        return { status: THREW, bytes: encodeText(message), thrown: { error } };
+      };
+      const finish = (result: unknown): Answer => {
+        try {
+          const bytes = encodeResult(convert(result), core.limits);
+          if (!(bytes instanceof Failure)) return { status: ANSWERED, bytes };
+          const error = new ProgrammingError(`A function returned: ${bytes.message}`);
+          if (bytes.kind !== "DataError") return fail(error);
+          return { status: TOO_BIG, bytes: NOTHING.bytes, thrown: { error } };
+        } catch (error) {
+          return fail(error);
+        }
+      };
+      try {
+        values = copied(inbox.values());
+        const result = callFor(core, () => call(values as SqlValue[]));
+        return isPromiseLike(result) ? Promise.resolve(result).then(finish, fail) : finish(result);
+      } catch (error) {
+        return fail(error);
+      }
+    };
+  }
+}
+
+class MissingMethod extends ProgrammingError {
+  constructor(name: string) {
+    super(`The class has no method '${name}'`);
+  }
+}
+
+/** Bytes are a view of what goes on. */
+function copied(values: Plain[]): Plain[] {
+  return values.map((value) => value instanceof Uint8Array ? value.slice() : value);
+}
+
+function encodeText(text: string): Uint8Array {
+  const writer = new Writer();
+  writer.text(text);
+  return writer.bytes.slice(0, writer.length);
+}
+
+function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
+}
+
+function checkCallable(value: unknown): void {
+  if (value === null || typeof value === "function") return;
+  throw new ProgrammingError(`parameter must be callable, got ${typeName(value)}`);
+}
+
+function checkCount(count: number): void {
+  if (Number.isInteger(count) && count >= -1 && count <= 127) return;
+  throw new ProgrammingError("A number of arguments is an integer from -1 to 127");
+}
+
+/** Checks a name, and gives what it is known by: the case of ASCII letters does not matter. */
+function checkName(name: unknown): string {
+  if (typeof name !== "string" || name.includes("\0") || !name.isWellFormed()) {
+    throw new ProgrammingError("A name is a string without null characters");
+  }
+  if (encoder.encode(name).length > 255) throw new ProgrammingError("A name is up to 255 bytes");
+  return name.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
+}

@@ -1,0 +1,133 @@
+/**
+ * One connection's hooks in its thread: each asks the function of main that it stands for.
+ *
+ * @module
+ */
+import { SQLITE_DENY } from "../../ffi/constants.ts";
+import { type HookResult, Hooks, type HookValue } from "../../ffi/hooks.ts";
+import type { Database } from "../../ffi/sqlite.ts";
+import { Failure, type HookOperations } from "./protocol.ts";
+import type { Questions } from "./questions.ts";
+import type { Stops } from "./stops.ts";
+
+/** A rowid as it is handed out. */
+function toNumber(rowid: bigint): number | bigint {
+  const number = Number(rowid);
+  return Number.isSafeInteger(number) ? number : rowid;
+}
+
+/** Which method of an aggregate is called. */
+const STEP = 0;
+const FINAL = 1;
+const VALUE = 2;
+const INVERSE = 3;
+
+export class ThreadHooks implements HookOperations {
+  readonly #database: Database;
+  readonly #questions: Questions;
+  readonly #stops: Stops;
+  #made: Hooks | undefined;
+
+  constructor(database: Database, questions: Questions, stops: Stops) {
+    this.#database = database;
+    this.#questions = questions;
+    this.#stops = stops;
+  }
+
+  createFunction(name: string, argCount: number, flags: number, hook: number | null): null {
+    this.#hooks.createFunction(
+      name,
+      argCount,
+      flags,
+      hook === null ? null : ((values) => this.#ask(hook, values)),
+    );
+    return null;
+  }
+
+  createAggregate(name: string, argCount: number, window: boolean, hook: number | null): null {
+    const call = (method: number) => (instance: number, values: HookValue[] = []): HookResult =>
+      this.#ask(hook!, [method, instance, ...values]);
+    this.#hooks.createAggregate(
+      name,
+      argCount,
+      hook === null ? null : {
+        step: call(STEP),
+        final: call(FINAL),
+        ...(window && { value: call(VALUE), inverse: call(INVERSE) }),
+      },
+    );
+    return null;
+  }
+
+  createCollation(name: string, hook: number | null): null {
+    this.#hooks.createCollation(
+      name,
+      hook === null
+        ? null
+        : ((one, other) => this.#number(hook, [{ text: one }, { text: other }], 0)),
+    );
+    return null;
+  }
+
+  setAuthorizer(hook: number | null): null {
+    this.#hooks.setAuthorizer(
+      hook === null
+        ? null
+        : ((action, ...names) => this.#number(hook, [action, ...names], SQLITE_DENY)),
+    );
+    return null;
+  }
+
+  setProgressHandler(hook: number | null, instructions: number): null {
+    this.#stops.watch(hook === null ? null : (() => this.#number(hook, [], 1) !== 0), instructions);
+    return null;
+  }
+
+  setTraceCallback(hook: number | null): null {
+    this.#hooks.setTrace(hook === null ? null : ((sql) => this.#questions.tell(hook, [sql])));
+    return null;
+  }
+
+  setUpdateHook(hook: number | null): null {
+    this.#hooks.setUpdateHook(
+      hook === null
+        ? null
+        : ((operation, database, table, rowid) =>
+          this.#questions.tell(hook, [operation, database, table, toNumber(rowid)])),
+    );
+    return null;
+  }
+
+  setCommitHook(hook: number | null): null {
+    this.#hooks.setCommitHook(hook === null ? null : (() => this.#number(hook, [], 1) !== 0));
+    return null;
+  }
+
+  setRollbackHook(hook: number | null): null {
+    this.#hooks.setRollbackHook(hook === null ? null : (() => this.#questions.tell(hook, [])));
+    return null;
+  }
+
+  /** Once the connection is closed. */
+  close(): void {
+    this.#made?.close();
+  }
+
+  get #hooks(): Hooks {
+    try {
+      return this.#made ??= new Hooks(this.#database);
+    } catch (error) {
+      throw new Failure("NotSupportedError", (error as Error).message);
+    }
+  }
+
+  #ask(hook: number, values: readonly (HookValue | string)[]): HookResult {
+    return this.#questions.ask(hook, values);
+  }
+
+  /** A number that a hook gives back, or another if it gives none. */
+  #number(hook: number, values: readonly (HookValue | string)[], otherwise: number): number {
+    const result = this.#ask(hook, values);
+    return typeof result === "number" ? result : otherwise;
+  }
+}
