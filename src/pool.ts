@@ -7,7 +7,7 @@ import { connect, type Connection, coreOf } from "./connection.ts";
 import { asCursorRequest, Cursor, type CursorRequest, finish, whenRead } from "./cursor.ts";
 import { SQLITE_BUSY, SQLITE_ERROR } from "../ffi/result_codes.ts";
 import { OperationalError, ProgrammingError, SqliteError } from "./errors.ts";
-import { hold, type isHeld } from "./hold.ts";
+import { hold } from "./hold.ts";
 import type { Waiting } from "./line.ts";
 import { isIterable, readAhead } from "./many.ts";
 import {
