@@ -31,6 +31,7 @@ export { connect, Connection } from "./src/connection.ts";
 export type { Checkpoint, NameOptions } from "./src/control.ts";
 export { Cursor, CursorRequest } from "./src/cursor.ts";
 export { registerDates, registerTemporal } from "./src/dates.ts";
+export type { DumpOptions } from "./src/dump.ts";
 export {
   DatabaseError,
   DataError,

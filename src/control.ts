@@ -14,6 +14,7 @@ import {
 } from "../ffi/constants.ts";
 import { Blob } from "./blob.ts";
 import type { Core } from "./core.ts";
+import { checkFilter, dump, type DumpOptions } from "./dump.ts";
 import { DataError, NotSupportedError, ProgrammingError } from "./errors.ts";
 import { Executor } from "./executor.ts";
 import type { CallOptions } from "./options.ts";
@@ -114,6 +115,15 @@ export abstract class Control<R> extends Executor<R> {
       throw new ProgrammingError(`deserialize() takes a Uint8Array, got ${typeName(bytes)}`);
     }
     await this.#core.perform("deserialize", [bytes.slice(), checkName(options)]);
+  }
+
+  /**
+   * The statements that make the database again, with its rows, as `for await` asks for them. Those
+   * of one dump that is being read are consistent if nothing is written meanwhile: read it within a
+   * `transaction()` for that. Source: `sqlite3`'s `iterdump`, whose output it is.
+   */
+  iterDump(options: DumpOptions = {}): AsyncIterableIterator<string> {
+    return dump(this.#core, checkFilter(options));
   }
 
   /**

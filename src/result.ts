@@ -11,7 +11,7 @@ import type { Scope } from "./scope.ts";
 import { onAbort } from "./thread/abort.ts";
 import type { Receive } from "./thread/client.ts";
 import { type ColumnList, Failure } from "./thread/protocol.ts";
-import { readBatch, Undecodable } from "./thread/rows.ts";
+import { type Decoding, readBatch, Undecodable } from "./thread/rows.ts";
 import type { KnownStatement } from "./thread/slots.ts";
 import { type Converter, converterOf } from "./types.ts";
 import type { SqlValue } from "./values.ts";
@@ -32,6 +32,7 @@ export class Result {
   readonly #id: number;
   #sql = "";
   #waiting: Waiting | undefined;
+  #decoding: Decoding | undefined;
   #rows: SqlValue[][] = [];
   /** Index of the next row to hand out. */
   #next = 0;
@@ -84,13 +85,18 @@ export class Result {
     return this.#failure === null && (!this.#ended || this.executing !== null);
   }
 
-  /** Executes a statement and fetches rows: at least so many, or ALL, or just ONE. */
+  /**
+   * Executes a statement and fetches rows: at least so many, or ALL, or just ONE. Values are read as
+   * the connection says, if not otherwise.
+   */
   async execute(
     sql: string,
     parameters: Uint8Array,
     rows: number,
     waiting: Waiting,
+    decoding?: Decoding,
   ): Promise<void> {
+    this.#decoding = decoding;
     const { client, statements } = this.#core;
     this.#sql = sql;
     this.#waiting = waiting;
@@ -211,10 +217,11 @@ export class Result {
   /** Reads batches. It is not the place to throw: that waits until the rows are asked for. */
   #receiver(): Receive {
     const { integers, textFactory: text } = this.#core.settings;
+    const decoding = this.#decoding ?? { integers, text };
     return (bytes, view, at) => {
       if (this.#failure) return;
       try {
-        readBatch(bytes, view, at, { integers, text }, this.#rows as unknown[][]);
+        readBatch(bytes, view, at, decoding, this.#rows as unknown[][]);
       } catch (error) {
         this.#failure = { error };
       }
