@@ -4,13 +4,14 @@
  *
  * @module
  */
+import { runtime } from "./runtime.ts";
 import type { Address } from "./types.ts";
 
 /** The functions of the library that this takes. */
 export interface RemoteFunctions {
   sqlite3_interrupt(db: Address): void;
   sqlite3_busy_handler(db: Address, handler: Address, context: Address): number;
-  sqlite3_next_stmt(db: Address, statement: Address): Address;
+  sqlite3_progress_handler(db: Address, every: number, handler: Address, context: Address): void;
   sqlite3_finalize(statement: Address): number;
   sqlite3_close_v2(db: Address): number;
 }
@@ -29,15 +30,17 @@ export class RemoteDatabase {
     this.#library.sqlite3_interrupt(this.#handle);
   }
 
-  /** Closes the handle of a worker that is gone, which frees its locks. */
-  close(): void {
+  /**
+   * Closes the handle of a worker that is gone, which frees its locks. `statements` are those that
+   * it had open: virtual tables have others, which they finalize themselves.
+   */
+  close(statements: Iterable<bigint>): void {
     const library = this.#library;
     const handle = this.#handle;
     // The worker's callbacks are gone with it.
     library.sqlite3_busy_handler(handle, 0n, 0n);
-    for (let next; (next = library.sqlite3_next_stmt(handle, 0n));) {
-      library.sqlite3_finalize(next);
-    }
+    library.sqlite3_progress_handler(handle, 0, 0n, 0n);
+    for (const statement of statements) library.sqlite3_finalize(runtime.address(statement));
     library.sqlite3_close_v2(handle);
   }
 }

@@ -9,6 +9,7 @@ import { setTimeout } from "node:timers";
 import type { RemoteDatabase } from "../../ffi/remote.ts";
 import type { Inbox, Plain } from "./codec.ts";
 import { onAbort } from "./abort.ts";
+import { sharedAddresses } from "./addresses.ts";
 import { CANCELLABLE_CALLS, type Channel } from "./pipe.ts";
 import {
   CANCELLABLE,
@@ -280,7 +281,9 @@ export class Client implements Owner {
  * and to go on to where it notices. So if it was in the middle of a call it gets time for that.
  */
 function closeOrphan(orphan: RemoteDatabase, channel: Channel, waited = 0): void {
-  if (!channel.abandon() || waited >= ORPHAN_TIME) return orphan.close();
+  if (!channel.abandon() || waited >= ORPHAN_TIME) {
+    return orphan.close(sharedAddresses(channel.statements));
+  }
   orphan.interrupt();
   // The end of the process frees the locks as well, and need not wait for this.
   setTimeout(closeOrphan, ORPHAN_STEP, orphan, channel, waited + ORPHAN_STEP).unref();

@@ -10,6 +10,8 @@
  * @module
  */
 
+import { SHARED_ADDRESSES } from "./addresses.ts";
+
 const REQUEST_CAPACITY = 1 << 17;
 const REPLY_CAPACITY = 1 << 20;
 
@@ -193,6 +195,8 @@ export class Channel {
   readonly memory: SharedArrayBuffer;
   readonly requests: Pipe;
   readonly replies: Pipe;
+  /** For `Addresses`. */
+  readonly statements: BigUint64Array<SharedArrayBuffer>;
   readonly mainBell: Bell;
   readonly workerBell: Bell;
   readonly #words: Int32Array<SharedArrayBuffer>;
@@ -200,13 +204,15 @@ export class Channel {
   /** A new channel, or the other end of one. */
   constructor(memory?: SharedArrayBuffer) {
     const control = CONTROL_WORDS * 4;
-    memory ??= new SharedArrayBuffer(control + REQUEST_CAPACITY + REPLY_CAPACITY);
+    const statements = control + REQUEST_CAPACITY + REPLY_CAPACITY;
+    memory ??= new SharedArrayBuffer(statements + SHARED_ADDRESSES * 8);
     const words = new Int32Array(memory, 0, CONTROL_WORDS);
     const requestBytes = new Uint8Array(memory, control, REQUEST_CAPACITY);
     const replyBytes = new Uint8Array(memory, control + REQUEST_CAPACITY, REPLY_CAPACITY);
     const main = new Bell(words, MAIN_BELL);
     const worker = new Bell(words, WORKER_BELL);
     this.memory = memory;
+    this.statements = new BigUint64Array(memory, statements, SHARED_ADDRESSES);
     this.mainBell = main;
     this.workerBell = worker;
     this.requests = new Pipe(words, requestBytes, REQUEST_WRITTEN, REQUEST_READ, main, worker);
