@@ -25,6 +25,9 @@ export const EXTRAS = {
    */
   sqlite3_wal_checkpoint_v2: fn("i32", "address", "buffer", "i32", "buffer", "buffer"),
 
+  /** `int sqlite3_exec(sqlite3*, const char*, callback, void*, char**)` */
+  sqlite3_exec: fn("i32", "address", "buffer", "address", "address", "address"),
+
   // -- extensions: https://sqlite.org/c3ref/load_extension.html
 
   /** `int sqlite3_load_extension(sqlite3*, const char *file, const char *entry, char **message)` */

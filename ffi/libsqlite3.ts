@@ -100,8 +100,6 @@ export const TABLE = {
   sqlite3_total_changes64: optional("i64", "address"),
   /** `sqlite3_int64 sqlite3_last_insert_rowid(sqlite3*)` */
   sqlite3_last_insert_rowid: fn("i64", "address"),
-  /** `sqlite3_stmt *sqlite3_next_stmt(sqlite3*, sqlite3_stmt*)` */
-  sqlite3_next_stmt: fn("address", "address", "address"),
 
   // -- errors: https://sqlite.org/c3ref/errcode.html
 

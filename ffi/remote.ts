@@ -4,22 +4,18 @@
  *
  * @module
  */
+import { extrasOf } from "./extras.ts";
+import type { Library } from "./libsqlite3.ts";
+import { runtime } from "./runtime.ts";
 import type { Address } from "./types.ts";
 
-/** The functions of the library that this takes. */
-export interface RemoteFunctions {
-  sqlite3_interrupt(db: Address): void;
-  sqlite3_busy_handler(db: Address, handler: Address, context: Address): number;
-  sqlite3_next_stmt(db: Address, statement: Address): Address;
-  sqlite3_finalize(statement: Address): number;
-  sqlite3_close_v2(db: Address): number;
-}
+const ROLLBACK = new TextEncoder().encode("ROLLBACK\0");
 
 export class RemoteDatabase {
-  readonly #library: RemoteFunctions;
+  readonly #library: Library;
   readonly #handle: Address;
 
-  constructor(library: RemoteFunctions, handle: Address) {
+  constructor(library: Library, handle: Address) {
     this.#library = library;
     this.#handle = handle;
   }
@@ -29,15 +25,30 @@ export class RemoteDatabase {
     this.#library.sqlite3_interrupt(this.#handle);
   }
 
-  /** Closes the handle of a worker that is gone, which frees its locks. */
-  close(): void {
+  /**
+   * Closes the handle of a worker that is gone, which frees its locks. `statements` are those that
+   * it had open: virtual tables have others, which they finalize themselves. With `hooks` SQLite
+   * may want to call functions of the worker, which are gone.
+   */
+  close(statements: Iterable<bigint>, hooks: boolean): void {
     const library = this.#library;
     const handle = this.#handle;
     // The worker's callbacks are gone with it.
     library.sqlite3_busy_handler(handle, 0n, 0n);
-    for (let next; (next = library.sqlite3_next_stmt(handle, 0n));) {
-      library.sqlite3_finalize(next);
+    library.sqlite3_progress_handler(handle, 0, 0n, 0n);
+    if (hooks) {
+      const extras = extrasOf(library);
+      extras.sqlite3_commit_hook?.(handle, 0n, 0n);
+      extras.sqlite3_rollback_hook?.(handle, 0n, 0n);
+      extras.sqlite3_update_hook?.(handle, 0n, 0n);
+      extras.sqlite3_set_authorizer?.(handle, 0n, 0n);
+      extras.sqlite3_trace_v2?.(handle, 0, 0n, 0n);
+      // To free a statement can be to call an aggregate of the worker's: rather leave its memory.
+      extras.sqlite3_exec?.(handle, ROLLBACK, 0n, 0n, 0n);
+      library.sqlite3_close_v2(handle);
+      return;
     }
+    for (const statement of statements) library.sqlite3_finalize(runtime.address(statement));
     library.sqlite3_close_v2(handle);
   }
 }

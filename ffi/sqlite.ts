@@ -71,16 +71,25 @@ export class NativeBuffer {
   }
 }
 
+/** Statements that have not been finalized. */
+export interface OpenStatements extends Iterable<Address> {
+  add(statement: Address): unknown;
+  delete(statement: Address): unknown;
+  clear(): void;
+}
+
 export class Database {
   readonly library: Library;
   readonly handle: Address;
   readonly #values: NativeBuffer;
+  readonly #statements: OpenStatements;
   #text: Address;
   #busyHandler: Callback | undefined;
   #progressHandler: Callback | undefined;
   #stop: (() => boolean) | undefined;
 
-  private constructor(library: Library, handle: Address) {
+  private constructor(library: Library, handle: Address, statements: OpenStatements) {
+    this.#statements = statements;
     this.library = library;
     this.handle = handle;
     this.#values = new NativeBuffer(library);
@@ -93,6 +102,7 @@ export class Database {
     filename: string,
     flags: number,
     trustedSchema: boolean,
+    statements: OpenStatements = new Set<Address>(),
   ): Database {
     const out = new BigUint64Array(1);
     const name = new TextEncoder().encode(filename + "\0");
@@ -106,7 +116,7 @@ export class Database {
     );
     const handle = runtime.address(out[0]!);
     if (!handle) throw new SqliteFailure(SQLITE_NOMEM, "out of memory", -1);
-    const database = new Database(library, handle);
+    const database = new Database(library, handle, statements);
     try {
       library.sqlite3_extended_result_codes(handle, 1);
       if (rc !== SQLITE_OK) throw database.failure();
@@ -143,11 +153,13 @@ export class Database {
     return now[0] === 1;
   }
 
-  /** Never fails: a handle with unfinished statements would be closed when they are finalized. */
+  /**
+   * Never fails. Only our own statements are finalized: `sqlite3_next_stmt` would give those of
+   * virtual tables as well, such as full-text indexes, which finalize them themselves.
+   */
   close(): void {
-    for (let next; (next = this.library.sqlite3_next_stmt(this.handle, 0n));) {
-      this.library.sqlite3_finalize(next);
-    }
+    for (const statement of this.#statements) this.library.sqlite3_finalize(statement);
+    this.#statements.clear();
     this.#values.free();
     this.library.sqlite3_free(this.library.sqlite3_str_finish(this.#text));
     this.library.sqlite3_close_v2(this.handle);
@@ -195,7 +207,16 @@ export class Database {
     );
     if (rc !== SQLITE_OK) throw this.failure(start);
     const end = start + Number(out[1]! - BigInt(address));
-    return [out[0] === 0n ? null : new Statement(this, runtime.address(out[0]!)), end];
+    if (out[0] === 0n) return [null, end];
+    const statement = runtime.address(out[0]!);
+    this.#statements.add(statement);
+    return [new Statement(this, statement), end];
+  }
+
+  /** Frees a statement. */
+  finalize(statement: Address): void {
+    this.#statements.delete(statement);
+    this.library.sqlite3_finalize(statement);
   }
 
   /** Copies values into C's memory for `Statement.bindText` and `bindBlob`; until the next call. */
@@ -346,7 +367,7 @@ export class Statement {
   }
 
   finalize(): void {
-    this.#library.sqlite3_finalize(this.handle);
+    this.database.finalize(this.handle);
   }
 
   /** How often SQLite compiled it again by itself, since the schema had changed. */

@@ -150,9 +150,9 @@ test("ffi: an address can be passed, null is falsy", () => {
   library.sqlite3_free(address);
   library.sqlite3_free(0n);
   using database = new Bare();
-  assert.ok(!library.sqlite3_next_stmt(database.handle, 0n));
-  const statement = database.prepare("SELECT 1");
-  assert.equal(library.sqlite3_next_stmt(database.handle, 0n), statement);
+  const statement = database.prepare("SELECT 1 AS x");
+  assert.ok(!library.sqlite3_column_decltype(statement, 0));
+  assert.equal(cString(library, library.sqlite3_column_name(statement, 0)), "x");
   library.sqlite3_finalize(statement);
 });
 

@@ -9,6 +9,7 @@ import { setTimeout } from "node:timers";
 import type { RemoteDatabase } from "../../ffi/remote.ts";
 import type { Inbox, Plain } from "./codec.ts";
 import { onAbort } from "./abort.ts";
+import { sharedAddresses } from "./addresses.ts";
 import { CANCELLABLE_CALLS, type Channel } from "./pipe.ts";
 import {
   ASKED,
@@ -251,7 +252,7 @@ export class Client implements Owner {
 
   async #closeOrphan(orphan: RemoteDatabase): Promise<void> {
     if (this.lent) await this.lent;
-    closeOrphan(orphan, this.#channel);
+    closeOrphan(orphan, this.#channel, this.hooks.size > 0);
   }
 
   /** SQLite calls a function of ours, in the middle of a call. */
@@ -344,11 +345,18 @@ export class Client implements Owner {
  * thread's end before it has come: the thread has yet to return from C, where it is interrupted,
  * and to go on to where it notices. So if it was in the middle of a call it gets time for that.
  */
-function closeOrphan(orphan: RemoteDatabase, channel: Channel, waited = 0): void {
-  if (!channel.abandon() || waited >= ORPHAN_TIME) return orphan.close();
+function closeOrphan(
+  orphan: RemoteDatabase,
+  channel: Channel,
+  hooks: boolean,
+  waited = 0,
+): void {
+  if (!channel.abandon() || waited >= ORPHAN_TIME) {
+    return orphan.close(sharedAddresses(channel.statements), hooks);
+  }
   orphan.interrupt();
   // The end of the process frees the locks as well, and need not wait for this.
-  setTimeout(closeOrphan, ORPHAN_STEP, orphan, channel, waited + ORPHAN_STEP).unref();
+  setTimeout(closeOrphan, ORPHAN_STEP, orphan, channel, hooks, waited + ORPHAN_STEP).unref();
 }
 
 function failureOf(

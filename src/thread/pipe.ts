@@ -10,6 +10,8 @@
  * @module
  */
 
+import { SHARED_ADDRESSES } from "./addresses.ts";
+
 const REQUEST_CAPACITY = 1 << 17;
 const REPLY_CAPACITY = 1 << 20;
 const ANSWER_CAPACITY = 1 << 14;
@@ -198,6 +200,8 @@ export class Channel {
   readonly replies: Pipe;
   /** What main answers when the worker asks in the middle of a call. */
   readonly answers: Pipe;
+  /** For `Addresses`. */
+  readonly statements: BigUint64Array<SharedArrayBuffer>;
   readonly mainBell: Bell;
   readonly workerBell: Bell;
   readonly #words: Int32Array<SharedArrayBuffer>;
@@ -206,7 +210,8 @@ export class Channel {
   constructor(memory?: SharedArrayBuffer) {
     const control = CONTROL_WORDS * 4;
     const answersAt = control + REQUEST_CAPACITY + REPLY_CAPACITY;
-    memory ??= new SharedArrayBuffer(answersAt + ANSWER_CAPACITY);
+    const statementsAt = answersAt + ANSWER_CAPACITY;
+    memory ??= new SharedArrayBuffer(statementsAt + SHARED_ADDRESSES * 8);
     const words = new Int32Array(memory, 0, CONTROL_WORDS);
     const requestBytes = new Uint8Array(memory, control, REQUEST_CAPACITY);
     const replyBytes = new Uint8Array(memory, control + REQUEST_CAPACITY, REPLY_CAPACITY);
@@ -214,6 +219,7 @@ export class Channel {
     const main = new Bell(words, MAIN_BELL);
     const worker = new Bell(words, WORKER_BELL);
     this.memory = memory;
+    this.statements = new BigUint64Array(memory, statementsAt, SHARED_ADDRESSES);
     this.mainBell = main;
     this.workerBell = worker;
     this.requests = new Pipe(words, requestBytes, REQUEST_WRITTEN, REQUEST_READ, main, worker);

@@ -8,6 +8,7 @@ import { load } from "../../ffi/libsqlite3.ts";
 import { SQLITE_ABORT_ROLLBACK, SQLITE_INTERRUPT } from "../../ffi/result_codes.ts";
 import { Database, SqliteFailure } from "../../ffi/sqlite.ts";
 import type { Address } from "../../ffi/types.ts";
+import { Addresses } from "./addresses.ts";
 import { bindParameters } from "./bind.ts";
 import { Backups } from "./backups.ts";
 import { Blobs } from "./blobs.ts";
@@ -68,7 +69,8 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     const [filename, flags, trustedSchema, timeout, isolationLevel, autocommit, detect, path] =
       request;
     channel.takeHandle();
-    this.database = Database.open(load(path), filename, flags, trustedSchema);
+    const statements = new Addresses(channel.statements);
+    this.database = Database.open(load(path), filename, flags, trustedSchema, statements);
     this.#channel = channel;
     this.#stops = new Stops(channel, this.database, timeout);
     this.#rows = rows;

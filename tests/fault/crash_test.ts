@@ -191,6 +191,59 @@ test(
     `),
 );
 
+// Virtual tables have statements of their own, which nobody else may finalize.
+const VIRTUAL = `
+  const virtual = async (db) => {
+    await db.executeScript(\`
+      CREATE VIRTUAL TABLE IF NOT EXISTS f USING fts5(words);
+      CREATE VIRTUAL TABLE IF NOT EXISTS r USING rtree(id, low, high);
+    \`);
+    await db.execute("INSERT INTO f VALUES ('some words')");
+    await db.execute("INSERT INTO r VALUES (?, 1, 2)", [null]);
+    await db.commit();
+    await db.executeFetchAll("SELECT * FROM f('words'), r, json_each('[1, 2, 3]')");
+    const many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 100000) ";
+    return await db.execute(many + "SELECT * FROM n, f, r, json_each('[1]')");
+  };
+`;
+
+test("close() with statements of virtual tables, half read or not, does no harm", () =>
+  survives(`
+    ${VIRTUAL}
+    for (const where of [path, ":memory:", path, ":memory:"]) {
+      for (let i = 0; i < 10; i++) {
+        const db = await connect(where);
+        const cursor = await virtual(db);
+        if (i % 2 === 0) await cursor.fetchMany(3);
+        if (i % 3 === 0) await cursor.close();
+        await db.close();
+      }
+    }
+    await using other = await connect(path);
+    assert.deepEqual(await other.executeFetchAll("PRAGMA integrity_check"), [["ok"]]);
+  `));
+
+test("A thread that ends with statements of virtual tables half read gives its locks back", () =>
+  survives(`
+    ${VIRTUAL}
+    for (let i = 0; i < 5; i++) {
+      const db = await connect(path);
+      const cursor = await virtual(db);
+      await cursor.fetchMany(3);
+      await db.execute("INSERT INTO f VALUES ('not kept')");
+      await kill();
+      await settles(db.execute("SELECT 1"));
+      await using other = await connect(path, { timeout: 1000 });
+      await other.execute("INSERT INTO f VALUES ('kept')");
+      await other.commit();
+      await other.execute("PRAGMA journal_mode = " + (i % 2 ? "DELETE" : "WAL"));
+    }
+    await using other = await connect(path);
+    assert.deepEqual(await other.executeFetchAll("PRAGMA integrity_check"), [["ok"]]);
+    const [kept] = await other.executeFetchOne("SELECT count(*) FROM f('kept') WHERE words = 'kept'");
+    assert.equal(kept, 5);
+  `));
+
 test("close() settles whenever the thread has ended", () =>
   survives(`
     const idle = await connect(path);
