@@ -63,6 +63,19 @@ export {
   Row,
   type RowFactory,
 } from "./src/row.ts";
+export {
+  type ApplyOptions,
+  Session,
+  type SessionOptions,
+  SQLITE_CHANGESET_ABORT,
+  SQLITE_CHANGESET_CONFLICT,
+  SQLITE_CHANGESET_CONSTRAINT,
+  SQLITE_CHANGESET_DATA,
+  SQLITE_CHANGESET_FOREIGN_KEY,
+  SQLITE_CHANGESET_NOTFOUND,
+  SQLITE_CHANGESET_OMIT,
+  SQLITE_CHANGESET_REPLACE,
+} from "./src/session.ts";
 export { Savepoint } from "./src/savepoint.ts";
 export { Transaction, type TransactionOptions, TransactionType } from "./src/transaction.ts";
 export {

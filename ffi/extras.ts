@@ -125,6 +125,25 @@ export const EXTRAS = {
   /** `void sqlite3_result_error_code(sqlite3_context*, int)` */
   sqlite3_result_error_code: fn("void", "address", "i32"),
 
+  // -- sessions: https://sqlite.org/session.html
+
+  /** `int sqlite3session_create(sqlite3*, const char *db, sqlite3_session**)` */
+  sqlite3session_create: fn("i32", "address", "buffer", "buffer"),
+  /** `int sqlite3session_attach(sqlite3_session*, const char *table)` */
+  sqlite3session_attach: fn("i32", "address", "address"),
+  /** `int sqlite3session_changeset(sqlite3_session*, int *length, void **changes)` */
+  sqlite3session_changeset: fn("i32", "address", "buffer", "buffer"),
+  /** `int sqlite3session_patchset(sqlite3_session*, int *length, void **changes)` */
+  sqlite3session_patchset: fn("i32", "address", "buffer", "buffer"),
+  /** `void sqlite3session_delete(sqlite3_session*)` */
+  sqlite3session_delete: fn("void", "address"),
+  /** `int sqlite3changeset_apply(sqlite3*, int, void *changes, xFilter, xConflict, void*)` */
+  // deno-fmt-ignore
+  sqlite3changeset_apply:
+    fn("i32", "address", "i32", "address", "address", "address", "address"),
+  /** `int sqlite3changeset_op(iterator*, const char **table, int *columns, int *op, int *indirect)` */
+  sqlite3changeset_op: fn("i32", "address", "buffer", "buffer", "buffer", "buffer"),
+
   // -- hooks
 
   /** `int sqlite3_set_authorizer(sqlite3*, xAuth, void*)` https://sqlite.org/c3ref/set_authorizer.html */

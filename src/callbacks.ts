@@ -11,11 +11,9 @@ import { SQLITE_OK } from "../ffi/result_codes.ts";
 import { Control } from "./control.ts";
 import type { Core } from "./core.ts";
 import { ProgrammingError } from "./errors.ts";
-import { callFor } from "./inside.ts";
-import type { Answer, Hook } from "./thread/client.ts";
-import { type Inbox, type Plain, Writer } from "./thread/codec.ts";
-import { ANSWERED, Failure, THREW, TOO_BIG } from "./thread/protocol.ts";
-import { encodeResult, type SqlValue, typeName } from "./values.ts";
+import { makeHook } from "./hook.ts";
+import type { Hook } from "./thread/client.ts";
+import { type SqlValue, typeName } from "./values.ts";
 
 /** What SQLite is given back: a value that can be bound, or a promise of one. */
 export type FunctionResult = unknown;
@@ -60,13 +58,11 @@ const INT_MAX = 2 ** 31 - 1;
 const METHODS = ["step", "finalize", "value", "inverse"] as const;
 
 const encoder = new TextEncoder();
-const NOTHING: Answer = { status: ANSWERED, bytes: new Uint8Array([0]) };
 
 export abstract class Callbacks<R> extends Control<R> {
   readonly #core: Core;
   /** The number of what is registered under a name. */
   readonly #registered = new Map<string, number>();
-  #lastHook = 0;
 
   constructor(core: Core) {
     super(core);
@@ -98,7 +94,7 @@ export abstract class Callbacks<R> extends Control<R> {
     checkCount(argCount);
     const flags = (deterministic ? SQLITE_DETERMINISTIC : 0) | (directOnly ? SQLITE_DIRECTONLY : 0);
     const hook = fn &&
-      this.#hook((values) => fn(...values), "user-defined function raised exception");
+      makeHook(this.#core, (values) => fn(...values), "user-defined function raised exception");
     const key = `function ${checkName(name)} ${argCount}`;
     await this.#register(
       key,
@@ -141,11 +137,13 @@ export abstract class Callbacks<R> extends Control<R> {
     compare: ((one: string, other: string) => number | Promise<number>) | null,
   ): Promise<void> {
     checkCallable(compare);
-    const hook = compare && this.#hook(
-      ([one, other]) => compare(one as string, other as string),
-      "user-defined collation raised exception",
-      (result) => Math.sign(Number(result)) || 0,
-    );
+    const hook = compare &&
+      makeHook(
+        this.#core,
+        ([one, other]) => compare(one as string, other as string),
+        "user-defined collation raised exception",
+        (result) => Math.sign(Number(result)) || 0,
+      );
     await this.#register(
       `collation ${checkName(name)}`,
       hook,
@@ -160,11 +158,13 @@ export abstract class Callbacks<R> extends Control<R> {
    */
   async setAuthorizer(authorize: Authorizer | null): Promise<void> {
     checkCallable(authorize);
-    const hook = authorize && this.#hook(
-      (values) => authorize(...values as unknown as Parameters<Authorizer>),
-      "authorizer raised exception",
-      (result) => result === SQLITE_OK || result === SQLITE_IGNORE ? result : SQLITE_DENY,
-    );
+    const hook = authorize &&
+      makeHook(
+        this.#core,
+        (values) => authorize(...values as unknown as Parameters<Authorizer>),
+        "authorizer raised exception",
+        (result) => result === SQLITE_OK || result === SQLITE_IGNORE ? result : SQLITE_DENY,
+      );
     await this.#register(
       "authorizer",
       hook,
@@ -182,7 +182,8 @@ export abstract class Callbacks<R> extends Control<R> {
       throw new ProgrammingError("A number of instructions is an integer from 1 on");
     }
     const truth = (result: unknown) => result ? 1 : 0;
-    const hook = progress && this.#hook(() => progress(), "progress raised exception", truth);
+    const hook = progress &&
+      makeHook(this.#core, () => progress(), "progress raised exception", truth);
     await this.#register(
       "progress",
       hook,
@@ -193,7 +194,7 @@ export abstract class Callbacks<R> extends Control<R> {
   /** Has a function told each statement when it starts, its parameters filled in. */
   async setTraceCallback(trace: ((sql: string) => unknown) | null): Promise<void> {
     checkCallable(trace);
-    const hook = trace && this.#hook(([sql]) => trace(sql as string), "");
+    const hook = trace && makeHook(this.#core, ([sql]) => trace(sql as string), "");
     await this.#register(
       "trace",
       hook,
@@ -213,7 +214,7 @@ export abstract class Callbacks<R> extends Control<R> {
   ): Promise<void> {
     checkCallable(hook);
     const made = hook &&
-      this.#hook((values) => hook(...values as unknown as Parameters<typeof hook>), "");
+      makeHook(this.#core, (values) => hook(...values as unknown as Parameters<typeof hook>), "");
     await this.#register("update", made, (number) => this.#core.perform("setUpdateHook", [number]));
   }
 
@@ -225,14 +226,14 @@ export abstract class Callbacks<R> extends Control<R> {
   async setCommitHook(hook: (() => unknown) | null): Promise<void> {
     checkCallable(hook);
     const truth = (result: unknown) => result ? 1 : 0;
-    const made = hook && this.#hook(() => hook(), "commit hook raised exception", truth);
+    const made = hook && makeHook(this.#core, () => hook(), "commit hook raised exception", truth);
     await this.#register("commit", made, (number) => this.#core.perform("setCommitHook", [number]));
   }
 
   /** Has a function called after each ROLLBACK. */
   async setRollbackHook(hook: (() => unknown) | null): Promise<void> {
     checkCallable(hook);
-    const made = hook && this.#hook(() => hook(), "");
+    const made = hook && makeHook(this.#core, () => hook(), "");
     await this.#register(
       "rollback",
       made,
@@ -260,7 +261,7 @@ export abstract class Callbacks<R> extends Control<R> {
       const result = await (run as SqlFunction).apply(aggregate, rest);
       return name === "step" || name === "inverse" ? null : result;
     };
-    const hook = type && this.#hook(call, (error, values) => {
+    const hook = type && makeHook(this.#core, call, (error, values) => {
       const method = METHODS[values[0] as number]!;
       return error instanceof MissingMethod
         ? `user-defined aggregate's '${method}' method not defined`
@@ -280,53 +281,18 @@ export abstract class Callbacks<R> extends Control<R> {
     hook: Hook | null,
     perform: (number: number | null) => Promise<unknown>,
   ): Promise<void> {
-    const { hooks } = this.#core.client;
-    const number = hook && ++this.#lastHook;
-    if (hook) hooks.set(number!, hook);
+    const core = this.#core;
+    const number = hook && core.addHook(hook);
     try {
       await perform(number);
     } catch (error) {
-      if (hook) hooks.delete(number!);
+      if (number !== null) core.removeHook(number);
       throw error;
     }
     const before = this.#registered.get(key);
-    if (before !== undefined) hooks.delete(before);
-    if (hook) this.#registered.set(key, number!);
+    if (before !== undefined) core.removeHook(before);
+    if (number !== null) this.#registered.set(key, number);
     else this.#registered.delete(key);
-  }
-
-  /** A function as the client calls it. `failed` says what SQLite is told when it throws. */
-  #hook(
-    call: (values: SqlValue[]) => unknown,
-    failed: string | ((error: unknown, values: Plain[]) => string),
-    convert: (result: unknown) => unknown = (result) => result,
-  ): Hook {
-    const core = this.#core;
-    return (inbox: Inbox) => {
-      let values: Plain[] = [];
-      const fail = (error: unknown): Answer => {
-        const message = typeof failed === "string" ? failed : failed(error, values);
-        return { status: THREW, bytes: encodeText(message), thrown: { error } };
-      };
-      const finish = (result: unknown): Answer => {
-        try {
-          const bytes = encodeResult(convert(result), core.limits);
-          if (!(bytes instanceof Failure)) return { status: ANSWERED, bytes };
-          const error = new ProgrammingError(`A function returned: ${bytes.message}`);
-          if (bytes.kind !== "DataError") return fail(error);
-          return { status: TOO_BIG, bytes: NOTHING.bytes, thrown: { error } };
-        } catch (error) {
-          return fail(error);
-        }
-      };
-      try {
-        values = copied(inbox.values());
-        const result = callFor(core, () => call(values as SqlValue[]));
-        return isPromiseLike(result) ? Promise.resolve(result).then(finish, fail) : finish(result);
-      } catch (error) {
-        return fail(error);
-      }
-    };
   }
 }
 
@@ -334,21 +300,6 @@ class MissingMethod extends ProgrammingError {
   constructor(name: string) {
     super(`The class has no method '${name}'`);
   }
-}
-
-/** Bytes are a view of what goes on. */
-function copied(values: Plain[]): Plain[] {
-  return values.map((value) => value instanceof Uint8Array ? value.slice() : value);
-}
-
-function encodeText(text: string): Uint8Array {
-  const writer = new Writer();
-  writer.text(text);
-  return writer.bytes.slice(0, writer.length);
-}
-
-function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
-  return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
 }
 
 function checkCallable(value: unknown): void {

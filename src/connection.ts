@@ -7,7 +7,7 @@ import process from "node:process";
 import { type Library, LibraryError, load } from "../ffi/libsqlite3.ts";
 import { RemoteDatabase } from "../ffi/remote.ts";
 import { backUp, type BackupOptions } from "./backup.ts";
-import { Callbacks } from "./callbacks.ts";
+import { Sessions } from "./session.ts";
 import { Core } from "./core.ts";
 import { InterfaceError, ProgrammingError, unwrap } from "./errors.ts";
 import { isCalledBy } from "./inside.ts";
@@ -128,7 +128,7 @@ const forgotten = new FinalizationRegistry<[core: Core, filename: string]>(([cor
  *
  * Source: `aiosqlite.Connection`, `sqlite3.Connection`.
  */
-export class Connection<R = SqlValue[]> extends Callbacks<R> implements AsyncDisposable {
+export class Connection<R = SqlValue[]> extends Sessions<R> implements AsyncDisposable {
   readonly #core: Core;
   readonly #settings: Settings;
   #closing: Promise<void> | undefined;

@@ -9,7 +9,7 @@ import { checkCallOptions, type Settings } from "./options.ts";
 import type { ColumnDescription } from "./row.ts";
 import type { Waiting } from "./line.ts";
 import { Scope } from "./scope.ts";
-import type { Client } from "./thread/client.ts";
+import type { Client, Hook } from "./thread/client.ts";
 import { converterKeys } from "./types.ts";
 import type { Operation, Reply, Request as Operands } from "./thread/protocol.ts";
 import { StatementCache } from "./thread/slots.ts";
@@ -30,6 +30,7 @@ export class Core {
   /** The connection as a scope: what is not inside of a transaction runs here. */
   readonly scope: Scope;
   #converters = 0;
+  #lastHook = 0;
   #lastResult = 0;
   #lastSavepoint = 0;
   closed = false;
@@ -75,6 +76,16 @@ export class Core {
     if (version === this.#converters) return;
     this.#converters = version;
     this.client.call("setConverters", [keys()]);
+  }
+
+  /** Has a function called when SQLite asks for that number, and returns it. */
+  addHook(hook: Hook): number {
+    this.client.hooks.set(++this.#lastHook, hook);
+    return this.#lastHook;
+  }
+
+  removeHook(number: number): void {
+    this.client.hooks.delete(number);
   }
 
   /** A number for a result. */

@@ -77,6 +77,14 @@ export interface HookOperations {
   setRollbackHook(hook: number | null): null;
 }
 
+/** Recorded changes. */
+export interface SessionOperations {
+  createSession(name: string, table: string | null): number;
+  sessionChanges(session: number, patch: boolean): Uint8Array;
+  closeSession(session: number): null;
+  applyChangeset(changes: Uint8Array, filter: number | null, conflict: number | null): null;
+}
+
 export type BackupStep = readonly [status: number, remaining: number, total: number];
 
 /** Copying to the database of another connection, which lends its handle. */
@@ -97,7 +105,7 @@ export interface BackupOperations {
  * read to their end.
  */
 export interface Operations
-  extends ControlOperations, BlobOperations, BackupOperations, HookOperations {
+  extends ControlOperations, BlobOperations, BackupOperations, HookOperations, SessionOperations {
   open(
     filename: string,
     flags: number,
@@ -164,7 +172,8 @@ export type PartOperations =
   & ControlOperations
   & BlobOperations
   & BackupOperations
-  & HookOperations;
+  & HookOperations
+  & SessionOperations;
 
 export type Operation = keyof Operations;
 export type Request<O extends Operation> = Parameters<Operations[O]>;
@@ -211,6 +220,10 @@ export const OPERATIONS = [
   "setUpdateHook",
   "setCommitHook",
   "setRollbackHook",
+  "createSession",
+  "sessionChanges",
+  "closeSession",
+  "applyChangeset",
   "setConverters",
   "setIsolationLevel",
   "setAutocommit",

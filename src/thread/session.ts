@@ -15,6 +15,7 @@ import { Blobs } from "./blobs.ts";
 import { Reader } from "./codec.ts";
 import { Control } from "./control.ts";
 import { ThreadHooks } from "./hooks.ts";
+import { ThreadSessions } from "./sessions.ts";
 import { Questions } from "./questions.ts";
 import { fetchRows, type Rows } from "./fetch.ts";
 import type { Channel } from "./pipe.ts";
@@ -46,6 +47,7 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
   readonly #blobs: Blobs;
   readonly #backups: Backups;
   readonly #hooks: ThreadHooks;
+  readonly #sessions: ThreadSessions;
   readonly #questions: Questions;
   readonly #parts: readonly object[];
   readonly #channel: Channel;
@@ -79,6 +81,8 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     this.#questions = new Questions(channel, () => this.#stops.stopped);
     this.#hooks = new ThreadHooks(this.database, this.#questions, this.#stops);
     this.#parts = [new Control(this.database), this.#blobs, this.#backups, this.#hooks];
+    this.#sessions = new ThreadSessions(this.database, this.#questions);
+    this.#parts = [...this.#parts, this.#sessions];
     this.#slots = new Slots(this.database);
     this.#types = new Types(detect);
     this.#isolationLevel = isolationLevel;
@@ -356,6 +360,7 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     } finally {
       this.#channel.giveUpHandle();
       this.#blobs.close();
+      this.#sessions.close();
       this.#backups.close();
       this.database.close();
       this.#hooks.close();

@@ -1,0 +1,61 @@
+/**
+ * Makes functions of the user's into what the client calls when SQLite asks.
+ *
+ * @module
+ */
+import type { Core } from "./core.ts";
+import { ProgrammingError } from "./errors.ts";
+import { callFor } from "./inside.ts";
+import type { Answer, Hook } from "./thread/client.ts";
+import { type Inbox, type Plain, Writer } from "./thread/codec.ts";
+import { ANSWERED, Failure, THREW, TOO_BIG } from "./thread/protocol.ts";
+import { encodeResult, type SqlValue } from "./values.ts";
+
+/** A function as the client calls it. `failed` says what SQLite is told when it throws. */
+export function makeHook(
+  core: Core,
+  call: (values: SqlValue[]) => unknown,
+  failed: string | ((error: unknown, values: Plain[]) => string),
+  convert: (result: unknown) => unknown = (result) => result,
+): Hook {
+  return (inbox: Inbox) => {
+    let values: Plain[] = [];
+    const fail = (error: unknown): Answer => {
+      const message = typeof failed === "string" ? failed : failed(error, values);
+      return { status: THREW, bytes: encodeText(message), thrown: { error } };
+    };
+    const finish = (result: unknown): Answer => {
+      try {
+        const bytes = encodeResult(convert(result), core.limits);
+        if (!(bytes instanceof Failure)) return { status: ANSWERED, bytes };
+        const error = new ProgrammingError(`A function returned: ${bytes.message}`);
+        if (bytes.kind !== "DataError") return fail(error);
+        return { status: TOO_BIG, bytes: new Uint8Array([0]), thrown: { error } };
+      } catch (error) {
+        return fail(error);
+      }
+    };
+    try {
+      values = copied(inbox.values());
+      const result = callFor(core, () => call(values as SqlValue[]));
+      return isPromiseLike(result) ? Promise.resolve(result).then(finish, fail) : finish(result);
+    } catch (error) {
+      return fail(error);
+    }
+  };
+}
+
+/** Bytes are a view of what goes on. */
+function copied(values: Plain[]): Plain[] {
+  return values.map((value) => value instanceof Uint8Array ? value.slice() : value);
+}
+
+function encodeText(text: string): Uint8Array {
+  const writer = new Writer();
+  writer.text(text);
+  return writer.bytes.slice(0, writer.length);
+}
+
+function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
+}
