@@ -9,13 +9,22 @@ import type { Library } from "./libsqlite3.ts";
 import { runtime } from "./runtime.ts";
 import type { Address } from "./types.ts";
 
+/** The functions of the library that this takes. */
+export interface RemoteFunctions {
+  sqlite3_interrupt(db: Address): void;
+  sqlite3_busy_handler(db: Address, handler: Address, context: Address): number;
+  sqlite3_progress_handler(db: Address, every: number, handler: Address, context: Address): void;
+  sqlite3_finalize(statement: Address): number;
+  sqlite3_close_v2(db: Address): number;
+}
+
 const ROLLBACK = new TextEncoder().encode("ROLLBACK\0");
 
 export class RemoteDatabase {
-  readonly #library: Library;
+  readonly #library: RemoteFunctions;
   readonly #handle: Address;
 
-  constructor(library: Library, handle: Address) {
+  constructor(library: RemoteFunctions, handle: Address) {
     this.#library = library;
     this.#handle = handle;
   }
@@ -37,7 +46,7 @@ export class RemoteDatabase {
     library.sqlite3_busy_handler(handle, 0n, 0n);
     library.sqlite3_progress_handler(handle, 0, 0n, 0n);
     if (hooks) {
-      const extras = extrasOf(library);
+      const extras = extrasOf(library as Library);
       extras.sqlite3_commit_hook?.(handle, 0n, 0n);
       extras.sqlite3_rollback_hook?.(handle, 0n, 0n);
       extras.sqlite3_update_hook?.(handle, 0n, 0n);
