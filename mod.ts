@@ -24,6 +24,7 @@ export type {
   Authorizer,
   FunctionOptions,
   FunctionResult,
+  ModuleFunction,
   SqlFunction,
   WindowFunction,
 } from "./src/callbacks.ts";

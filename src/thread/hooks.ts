@@ -4,6 +4,7 @@
  * @module
  */
 import { SQLITE_DENY } from "../../ffi/constants.ts";
+import { SQLITE_TOOBIG } from "../../ffi/result_codes.ts";
 import { type HookResult, Hooks, type HookValue } from "../../ffi/hooks.ts";
 import type { Database } from "../../ffi/sqlite.ts";
 import { Failure, type HookOperations } from "./protocol.ts";
@@ -14,6 +15,40 @@ import type { Stops } from "./stops.ts";
 function toNumber(rowid: bigint): number | bigint {
   const number = Number(rowid);
   return Number.isSafeInteger(number) ? number : rowid;
+}
+
+type Callable = (...values: unknown[]) => unknown;
+
+async function importFunction(module: string, exported: string): Promise<Callable> {
+  let found: unknown;
+  try {
+    found = (await import(module))[exported];
+  } catch (error) {
+    throw new Failure("ProgrammingError", `The module ${module} can't be imported: ${error}`);
+  }
+  if (typeof found === "function") return found as Callable;
+  throw new Failure("ProgrammingError", `The module ${module} exports no function '${exported}'`);
+}
+
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const encoder = new TextEncoder();
+
+function toPlain(value: HookValue): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  return "text" in value ? decoder.decode(value.text) : value.blob;
+}
+
+/** What SQLite is to be given; anything else is an error. */
+function resultOf(value: unknown): HookResult {
+  if (value === null || (typeof value === "number" && value === value)) return value;
+  if (typeof value === "number") return null; // NaN
+  if (typeof value === "boolean") return value ? 1 : 0;
+  if (typeof value === "bigint") {
+    return BigInt.asIntN(64, value) === value ? value : { code: SQLITE_TOOBIG };
+  }
+  if (typeof value === "string" && value.isWellFormed()) return { text: encoder.encode(value) };
+  if (value instanceof Uint8Array) return { blob: value };
+  throw new TypeError(`a value of type '${typeof value}' can't be stored`);
 }
 
 /** Which method of an aggregate is called. */
@@ -41,6 +76,24 @@ export class ThreadHooks implements HookOperations {
       flags,
       hook === null ? null : ((values) => this.#ask(hook, values)),
     );
+    return null;
+  }
+
+  async createModuleFunction(
+    name: string,
+    argCount: number,
+    flags: number,
+    module: string,
+    exported: string,
+  ): Promise<null> {
+    const call = await importFunction(module, exported);
+    this.#hooks.createFunction(name, argCount, flags, (values) => {
+      try {
+        return resultOf(call(...values.map(toPlain)));
+      } catch (error) {
+        return { error: `${name}() raised exception: ${(error as Error)?.message ?? error}` };
+      }
+    });
     return null;
   }
 

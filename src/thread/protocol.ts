@@ -66,6 +66,14 @@ export interface BlobOperations {
 /** Functions of main that SQLite calls: each has a number; null is for none any more. */
 export interface HookOperations {
   createFunction(name: string, argCount: number, flags: number, hook: number | null): null;
+  /** A function that a module exports, to be called in the thread itself. */
+  createModuleFunction(
+    name: string,
+    argCount: number,
+    flags: number,
+    module: string,
+    exported: string,
+  ): Promise<null>;
   /** `window` when it has the methods of a window function, too. */
   createAggregate(name: string, argCount: number, window: boolean, hook: number | null): null;
   createCollation(name: string, hook: number | null): null;
@@ -177,7 +185,7 @@ export type PartOperations =
 
 export type Operation = keyof Operations;
 export type Request<O extends Operation> = Parameters<Operations[O]>;
-export type Reply<O extends Operation> = ReturnType<Operations[O]>;
+export type Reply<O extends Operation> = Awaited<ReturnType<Operations[O]>>;
 
 /** The operations by the number that stands for them in a message. */
 export const OPERATIONS = [
@@ -212,6 +220,7 @@ export const OPERATIONS = [
   "stepBackup",
   "finishBackup",
   "createFunction",
+  "createModuleFunction",
   "createAggregate",
   "createCollation",
   "setAuthorizer",

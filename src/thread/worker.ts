@@ -96,7 +96,7 @@ class Outbox implements Rows {
 
 const FRAME_HEADER = 22;
 
-type Perform = (...request: Plain[]) => Plain;
+type Perform = (...request: Plain[]) => Plain | Promise<Plain>;
 
 class Worker {
   readonly #channel: Channel;
@@ -111,38 +111,50 @@ class Worker {
   }
 
   /** Serves one connection after the other. */
-  serve(): void {
-    do {
+  async serve(): Promise<void> {
+    // What takes the event loop, as importing a module does, has it while nothing else is served.
+    for (let next = this.#serve(); next; next = this.#serve()) await next;
+  }
+
+  /** Serves until it has to wait for something, which it returns; null at the end. */
+  #serve(): Promise<void> | null {
+    for (;;) {
       while (!this.#inbox.next(this.#channel.requests)) {
         if (this.#channel.exiting) return this.#exit();
         this.#rest();
       }
-    } while (this.#handle());
+      if (!this.#channel.enter(this.#inbox.u32())) return null; // given up by the other half
+      const later = this.#handle();
+      if (later) return later;
+      this.#channel.leave();
+    }
   }
 
-  /** Handles one request. False when the other half has given this one up. */
-  #handle(): boolean {
+  /** Handles one request, now or later. */
+  #handle(): Promise<void> | null {
     const inbox = this.#inbox;
     const outbox = this.#outbox;
-    const call = inbox.u32();
+    const call = inbox.view.getUint32(inbox.at - 4, true);
     const code = inbox.u8();
     const operation = OPERATIONS[code & ~CANCELLABLE]!;
     const session = this.#session;
+    const fail = (error: unknown) => outbox.failed(toFailure(session?.explain(error) ?? error));
     outbox.start(call);
-    if (!this.#channel.enter(call)) return false;
     try {
       session?.start(call, (code & CANCELLABLE) !== 0);
       if (operation === "open" && this.#channel.cancelled(call)) throw new Failure("Cancelled", "");
-      outbox.done(this.#perform(operation, inbox.value() as Plain[]));
+      const value = this.#perform(operation, inbox.value() as Plain[]);
+      if (value instanceof Promise) {
+        return value.then((value) => outbox.done(value), fail).then(() => this.#channel.leave());
+      }
+      outbox.done(value);
     } catch (error) {
-      outbox.failed(toFailure(session?.explain(error) ?? error));
-    } finally {
-      this.#channel.leave();
+      fail(error);
     }
-    return true;
+    return null;
   }
 
-  #perform(operation: Operation, request: Plain[]): Plain {
+  #perform(operation: Operation, request: Plain[]): Plain | Promise<Plain> {
     if (operation === "open") {
       const session = new Session(this.#channel, this.#outbox, ...request as Request<"open">);
       this.#session = this.#outbox.session = session;
@@ -170,9 +182,10 @@ class Worker {
   }
 
   /** The process ends, or no connection needs the thread. */
-  #exit(): void {
+  #exit(): null {
     this.#session?.close();
     this.#channel.exited();
+    return null;
   }
 }
 
