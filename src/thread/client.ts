@@ -8,7 +8,7 @@ import process from "node:process";
 import { setTimeout } from "node:timers";
 import type { RemoteDatabase } from "../../ffi/remote.ts";
 import type { Inbox, Plain } from "./codec.ts";
-import { onAbort } from "./abort.ts";
+import { onAbort, type Signal } from "./abort.ts";
 import { sharedAddresses } from "./addresses.ts";
 import { CANCELLABLE_CALLS, type Channel } from "./pipe.ts";
 import {
@@ -44,7 +44,7 @@ interface Pending {
 
 /** A call's signal, and what is to be done about it. */
 interface Cancellation {
-  readonly signal: AbortSignal;
+  readonly signal: Signal;
   /** Listens to it no more. */
   readonly forget: () => void;
   /** The thread has been told. */
@@ -105,7 +105,7 @@ export class Client implements Owner {
     operation: O,
     request: Request<O>,
     receive?: Receive,
-    signal?: AbortSignal,
+    signal?: Signal,
   ): Promise<Reply<O> | Failure> {
     if (this.#over) return Promise.resolve(this.#over);
     const call = this.#lastCall = this.#thread.nextCall();
@@ -212,7 +212,7 @@ export class Client implements Owner {
     this.onCrash(over);
   }
 
-  #heed(signal: AbortSignal, call: number): Cancellation {
+  #heed(signal: Signal, call: number): Cancellation {
     return { signal, forget: onAbort(signal, () => this.#cancel(call)), told: false };
   }
 
