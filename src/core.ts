@@ -12,6 +12,7 @@ import { Scope } from "./scope.ts";
 import type { Client, Hook } from "./thread/client.ts";
 import { converterKeys } from "./types.ts";
 import type { Operation, Reply, Request as Operands } from "./thread/protocol.ts";
+import type { Signal } from "./thread/abort.ts";
 import { StatementCache } from "./thread/slots.ts";
 import type { Limits } from "./values.ts";
 
@@ -57,7 +58,7 @@ export class Core {
     options?: unknown,
   ): Promise<Reply<O>> {
     this.check();
-    const send = (signal?: AbortSignal) => this.client.call(operation, request, undefined, signal);
+    const send = (signal?: Signal) => this.client.call(operation, request, undefined, signal);
     return unwrap<Reply<O>>(await this.scope.send(send, this.waiting(options)));
   }
 

@@ -13,7 +13,7 @@ import {
   checkRows,
   type RowFactoryOption,
 } from "./options.ts";
-import { unlessAborted } from "./thread/abort.ts";
+import { type Signal, unlessAborted } from "./thread/abort.ts";
 import { Request } from "./request.ts";
 import { Result } from "./result.ts";
 import { type ColumnDescription, Row } from "./row.ts";
@@ -241,7 +241,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
     const { client } = this.#core;
     const waiting = this.#core.waiting(options);
     this.#start();
-    const send = (signal?: AbortSignal) => client.call("executeScript", [sql], undefined, signal);
+    const send = (signal?: Signal) => client.call("executeScript", [sql], undefined, signal);
     unwrap(await this.#scope.send(send, waiting), sql);
   }
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { SQLITE_BUSY } from "../ffi/result_codes.ts";
-import { onAbort } from "./thread/abort.ts";
+import { onAbort, type Signal } from "./thread/abort.ts";
 import { cancelledBy, Failure } from "./thread/protocol.ts";
 
 /** How to wait. */
@@ -12,7 +12,7 @@ export interface Waiting {
   /** Milliseconds. */
   readonly timeout: number;
   /** Ends the waiting. */
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: Signal | undefined;
 }
 
 /** Somebody in line, who wants `W`. */

@@ -7,6 +7,7 @@ import type { Core } from "./core.ts";
 import { unwrap } from "./errors.ts";
 import type { Waiting } from "./line.ts";
 import type { Scope } from "./scope.ts";
+import type { Signal } from "./thread/abort.ts";
 import { Writer } from "./thread/codec.ts";
 import type { Executed, Failure } from "./thread/protocol.ts";
 import { Encoded, type Limits, writeParameters } from "./values.ts";
@@ -80,7 +81,7 @@ export class ManySender {
   }
 
   /** Adds and sends sets as they come. */
-  async sendAll(sets: AsyncIterable<unknown>, signal: AbortSignal | undefined): Promise<void> {
+  async sendAll(sets: AsyncIterable<unknown>, signal: Signal | undefined): Promise<void> {
     for await (const set of sets) {
       signal?.throwIfAborted();
       if (this.add(set)) await this.send();

@@ -8,7 +8,7 @@ import { DataError, OperationalError, ProgrammingError, toFailure, unwrap } from
 import type { ColumnDescription } from "./row.ts";
 import type { Waiting } from "./line.ts";
 import type { Scope } from "./scope.ts";
-import { onAbort } from "./thread/abort.ts";
+import { onAbort, type Signal } from "./thread/abort.ts";
 import type { Receive } from "./thread/client.ts";
 import { type ColumnList, Failure } from "./thread/protocol.ts";
 import { type Decoding, readBatch, Undecodable } from "./thread/rows.ts";
@@ -39,7 +39,7 @@ export class Result {
   #sent = false;
   #closed = false;
   /** The signal that has ended it. */
-  #aborted: AbortSignal | null = null;
+  #aborted: Signal | null = null;
   #forget: (() => void) | undefined;
   /** No rows are left in the worker. */
   #ended = true;
@@ -232,7 +232,7 @@ export class Result {
   async #fetch(rows: number): Promise<Failure | null> {
     const { client } = this.#core;
     let sent = false;
-    const fetch = (signal?: AbortSignal) => {
+    const fetch = (signal?: Signal) => {
       sent = true;
       return client.call("fetch", [this.#id, rows], this.#receiver(), signal);
     };

@@ -14,6 +14,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { unwrap } from "./errors.ts";
 import { Line, type Waiting } from "./line.ts";
+import { either, type Signal } from "./thread/abort.ts";
 import { cancelledBy, type Failure } from "./thread/protocol.ts";
 
 /** The scopes whose functions the current code runs in, innermost first. */
@@ -29,19 +30,12 @@ export function within<T>(scope: Scope, work: () => T): T {
   return contexts.run({ scope, outer: contexts.getStore() }, work);
 }
 
-function either(
-  one: AbortSignal | undefined,
-  other: AbortSignal | undefined,
-): AbortSignal | undefined {
-  return one && other ? AbortSignal.any([one, other]) : one ?? other;
-}
-
 export class Scope {
   /** What to call it in a message: "a transaction (IMMEDIATE)". */
   readonly name: string;
   readonly #parent: Scope | null;
   /** What ends all that is called in it. */
-  readonly signal: AbortSignal | undefined;
+  readonly signal: Signal | undefined;
   /** Since when a transaction is open that is no scope, but one that a statement has begun. */
   readonly #occupiedSince: () => number | null;
   /** What calls fail with once it has ended. */
@@ -58,7 +52,7 @@ export class Scope {
   constructor(
     name: string,
     parent: Scope | null,
-    signal?: AbortSignal,
+    signal?: Signal,
     occupiedSince: () => number | null = () => null,
   ) {
     this.name = name;
@@ -88,7 +82,7 @@ export class Scope {
   }
 
   /** The signal for a call in it that has one of its own. */
-  signalWith(own: AbortSignal | undefined): AbortSignal | undefined {
+  signalWith(own: Signal | undefined): Signal | undefined {
     return either(own, this.signal);
   }
 
@@ -119,7 +113,7 @@ export class Scope {
    * may be what ends it.
    */
   send<T>(
-    send: (signal?: AbortSignal) => Promise<T>,
+    send: (signal?: Signal) => Promise<T>,
     waiting: Waiting,
   ): Promise<T | Failure> {
     const scope = this.current();

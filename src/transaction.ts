@@ -5,7 +5,7 @@
  */
 import type { Connection } from "./connection.ts";
 import type { Core } from "./core.ts";
-import { onAbort, unlessAborted } from "./thread/abort.ts";
+import { onAbort, type Signal, unlessAborted } from "./thread/abort.ts";
 import { ProgrammingError, SqliteError, unwrap } from "./errors.ts";
 import { Executor } from "./executor.ts";
 import { type CallOptions, checkTransactionOptions, type TransactionSettings } from "./options.ts";
@@ -165,6 +165,8 @@ export class Transaction<R = SqlValue[]> extends Executor<R> implements AsyncDis
   readonly #savepoint: string | null;
   /** Ended by a call of its own, not by a close of the connection. */
   #settled = false;
+  /** Its rolling back after an abort. */
+  #aborting: Promise<void> | undefined;
 
   /** Made by `transaction()`. */
   constructor(connection: Connection<R>, core: Core, scope: Scope, savepoint: string | null) {
@@ -257,6 +259,7 @@ export class Transaction<R = SqlValue[]> extends Executor<R> implements AsyncDis
     } catch (error) {
       // The first error counts, whatever comes of the rollback.
       if (this.active) await this.rollback().catch(() => {});
+      await this.#aborting; // whoever hears of it shall find the connection free
       if (this.#core.client.over) this.#scope.leave();
       throw error;
     }
@@ -267,8 +270,11 @@ export class Transaction<R = SqlValue[]> extends Executor<R> implements AsyncDis
     const { signal } = this.#scope;
     transactions.set(this.#scope, new WeakRef(this as unknown as Transaction<never>));
     if (!signal) return this;
-    this.#scope.onEnd = onAbort(signal, () => this.#abort(signal));
-    if (signal.aborted) this.#abort(signal);
+    const abort = () => {
+      this.#aborting = this.#abort(signal);
+    };
+    this.#scope.onEnd = onAbort(signal, abort);
+    if (signal.aborted) abort();
     this.#scope.check();
     return this;
   }
@@ -294,12 +300,12 @@ export class Transaction<R = SqlValue[]> extends Executor<R> implements AsyncDis
 
   async #control(sql: string): Promise<void> {
     const { client } = this.#core;
-    const send = (signal?: AbortSignal) => client.call("control", [sql], undefined, signal);
+    const send = (signal?: Signal) => client.call("control", [sql], undefined, signal);
     unwrap(await this.#scope.send(send, this.#core.waiting()), sql);
   }
 
   /** Rolls back at once, whatever `work` still does: the connection is free for others. */
-  async #abort(signal: AbortSignal): Promise<void> {
+  async #abort(signal: Signal): Promise<void> {
     if (!this.active) return;
     this.#scope.seal(cancelledBy(signal));
     await this.#finish(false);
@@ -321,7 +327,7 @@ export class Transaction<R = SqlValue[]> extends Executor<R> implements AsyncDis
     this.#scope.seal(ENDED);
   }
 
-  #finish(commit: boolean, signal?: AbortSignal): Promise<null | Failure> {
+  #finish(commit: boolean, signal?: Signal): Promise<null | Failure> {
     const { client } = this.#core;
     if (this.#savepoint === null) {
       return client.call("end", [commit ? "COMMIT" : "ROLLBACK"], undefined, signal);

@@ -7,8 +7,8 @@
 import process from "node:process";
 import { setTimeout } from "node:timers";
 import type { RemoteDatabase } from "../../ffi/remote.ts";
-import type { Inbox, Plain } from "./codec.ts";
-import { onAbort } from "./abort.ts";
+import { type Inbox, type Plain, TEXT } from "./codec.ts";
+import { onAbort, type Signal } from "./abort.ts";
 import { sharedAddresses } from "./addresses.ts";
 import { CANCELLABLE_CALLS, type Channel } from "./pipe.ts";
 import {
@@ -23,6 +23,7 @@ import {
   PART,
   type Reply,
   type Request,
+  THREW,
 } from "./protocol.ts";
 import { type Owner, Thread } from "./thread.ts";
 
@@ -46,6 +47,9 @@ export interface Answer {
   readonly thrown?: Thrown;
 }
 
+/** There is no such hook any more. */
+const GONE: Answer = { status: THREW, bytes: new Uint8Array([TEXT, 0, 0, 0, 0]) };
+
 export interface Thrown {
   readonly error: unknown;
 }
@@ -63,7 +67,7 @@ interface Pending {
 
 /** A call's signal, and what is to be done about it. */
 interface Cancellation {
-  readonly signal: AbortSignal;
+  readonly signal: Signal;
   /** Listens to it no more. */
   readonly forget: () => void;
   /** The thread has been told. */
@@ -133,7 +137,7 @@ export class Client implements Owner {
     operation: O,
     request: Request<O>,
     receive?: Receive,
-    signal?: AbortSignal,
+    signal?: Signal,
   ): Promise<Reply<O> | Failure> {
     if (this.#over) return Promise.resolve(this.#over);
     const call = this.#lastCall = this.#thread.nextCall();
@@ -258,7 +262,7 @@ export class Client implements Owner {
   /** SQLite calls a function of ours, in the middle of a call. */
   #asked(call: number, inbox: Inbox): false {
     const question = inbox.u32();
-    const hook = this.hooks.get(inbox.u32())!;
+    const hook = this.hooks.get(inbox.u32());
     this.asking++;
     const finish = ({ status, bytes, thrown }: Answer) => {
       this.asking--;
@@ -271,13 +275,13 @@ export class Client implements Owner {
         out.append(bytes);
       });
     };
-    const answer = hook(inbox);
+    const answer = hook?.(inbox) ?? GONE;
     if ("status" in answer) finish(answer);
     else answer.then(finish);
     return false;
   }
 
-  #heed(signal: AbortSignal, call: number): Cancellation {
+  #heed(signal: Signal, call: number): Cancellation {
     return { signal, forget: onAbort(signal, () => this.#cancel(call)), told: false };
   }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Signal } from "./abort.ts";
 import type { Plain } from "./codec.ts";
 
 /** When a statement begins a transaction by itself; null is never. */
@@ -290,7 +291,7 @@ export class Failure {
 }
 
 /** What a call fails with that a signal has ended. */
-export function cancelledBy(signal: AbortSignal): Failure {
+export function cancelledBy(signal: Signal): Failure {
   return new Failure("Cancelled", "", -1, -1, signal.reason);
 }
 
