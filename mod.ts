@@ -59,6 +59,7 @@ export { createPool, Pool, type PoolOptions, type PoolStats } from "./src/pool.t
 export { Request } from "./src/request.ts";
 export {
   type ColumnDescription,
+  type ColumnOrigin,
   type Described,
   objectRow,
   Row,

@@ -159,6 +159,12 @@ export const TABLE = {
   sqlite3_column_name: fn("address", "address", "i32"),
   /** `const char *sqlite3_column_decltype(sqlite3_stmt*, int)` */
   sqlite3_column_decltype: fn("address", "address", "i32"),
+  /** `const char *sqlite3_column_database_name(sqlite3_stmt*, int)`; a build may lack these three */
+  sqlite3_column_database_name: optional("address", "address", "i32"),
+  /** `const char *sqlite3_column_table_name(sqlite3_stmt*, int)` */
+  sqlite3_column_table_name: optional("address", "address", "i32"),
+  /** `const char *sqlite3_column_origin_name(sqlite3_stmt*, int)` */
+  sqlite3_column_origin_name: optional("address", "address", "i32"),
   /** `int sqlite3_column_type(sqlite3_stmt*, int)` */
   sqlite3_column_type: fn("i32", "address", "i32"),
   /** `double sqlite3_column_double(sqlite3_stmt*, int)` */

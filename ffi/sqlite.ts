@@ -388,6 +388,18 @@ export class Statement {
     return !address ? null : cString(this.#library, address);
   }
 
+  /** The database, table and column that a column is of; null for an expression. */
+  columnOrigin(column: number): [database: string, table: string, column: string] | null {
+    const library = this.#library;
+    const name = library.sqlite3_column_origin_name?.(this.handle, column);
+    if (!name) return null;
+    return [
+      cString(library, library.sqlite3_column_database_name!(this.handle, column)),
+      cString(library, library.sqlite3_column_table_name!(this.handle, column)),
+      cString(library, name),
+    ];
+  }
+
   columnType(column: number): number {
     return this.#library.sqlite3_column_type(this.handle, column);
   }

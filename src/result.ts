@@ -5,7 +5,7 @@
  */
 import type { Core, ResultColumns } from "./core.ts";
 import { DataError, OperationalError, ProgrammingError, toFailure, unwrap } from "./errors.ts";
-import type { ColumnDescription } from "./row.ts";
+import { type ColumnDescription, describeColumn } from "./row.ts";
 import type { Waiting } from "./line.ts";
 import type { Scope } from "./scope.ts";
 import { onAbort, type Signal } from "./thread/abort.ts";
@@ -270,7 +270,9 @@ const NO_COLUMNS: ResultColumns = { description: null, converters: null };
 function describe(columns: ColumnList): ResultColumns {
   if (columns.length === 0) return NO_COLUMNS;
   return {
-    description: columns.map(([name, declaredType]) => ({ name, declaredType })),
+    description: columns.map(([name, declaredType, , origin]) => {
+      return describeColumn(name, declaredType, origin);
+    }),
     converters: columns.some(([, , key]) => key !== null) ? columns.map(([, , key]) => key) : null,
   };
 }

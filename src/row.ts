@@ -11,6 +11,29 @@ export interface ColumnDescription {
   readonly name: string;
   /** The type in its CREATE TABLE, as written there; null for an expression. */
   readonly declaredType: string | null;
+  /**
+   * The column of a table that it is; null for an expression, and where the library does not tell.
+   * Not enumerable.
+   */
+  readonly origin?: ColumnOrigin | null;
+}
+
+/** A column of a table. */
+export interface ColumnOrigin {
+  /** `"main"`, `"temp"`, or the name given with ATTACH. */
+  readonly database: string;
+  readonly table: string;
+  readonly column: string;
+}
+
+/** Describes a column. */
+export function describeColumn(
+  name: string,
+  declaredType: string | null,
+  from: readonly [database: string, table: string, column: string] | null,
+): ColumnDescription {
+  const origin = from && { database: from[0], table: from[1], column: from[2] };
+  return Object.defineProperty({ name, declaredType }, "origin", { value: origin });
 }
 
 /** What a row factory may ask of the cursor. */

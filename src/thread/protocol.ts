@@ -18,11 +18,12 @@ export const PARSE_DECLTYPES = 1;
 /** `detectTypes`: look for a type in the column's name, as in `SELECT x AS "x [date]"`. */
 export const PARSE_COLNAMES = 2;
 
-/** A result's columns: name, declared type, and the key of its converter. */
+/** A result's columns: name, declared type, key of its converter, and where it comes from. */
 export type ColumnList = readonly (readonly [
   name: string,
   declaredType: string | null,
   converter: string | null,
+  origin: readonly [database: string, table: string, column: string] | null,
 ])[];
 
 /** What is left to know once a statement has run. */

@@ -38,7 +38,8 @@ export class Types {
       const type = statement.columnDecltype(i);
       const byName = this.#detect & PARSE_COLNAMES;
       const shown = byName && name.includes(" [") ? name.slice(0, name.indexOf(" [")) : name;
-      return [shown, type, this.any ? this.#keyOf(name, type) : null] as const;
+      const key = this.any ? this.#keyOf(name, type) : null;
+      return [shown, type, key, statement.columnOrigin(i)] as const;
     });
   }
 
