@@ -7,6 +7,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import process from "node:process";
 import * as constants from "../ffi/constants.ts";
+import { EXTRAS } from "../ffi/extras.ts";
 import { TABLE } from "../ffi/libsqlite3.ts";
 import * as resultCodes from "../ffi/result_codes.ts";
 import type { CType, Signature } from "../ffi/types.ts";
@@ -19,6 +20,14 @@ const EXCEPTIONS: Record<string, { parameters: readonly number[]; reason: string
   },
   sqlite3_bind_text: {
     parameters: [4],
+    reason: "the destructor is a number: SQLITE_STATIC is 0, SQLITE_TRANSIENT is -1",
+  },
+  sqlite3_result_text: {
+    parameters: [3],
+    reason: "the destructor is a number: SQLITE_STATIC is 0, SQLITE_TRANSIENT is -1",
+  },
+  sqlite3_result_blob: {
+    parameters: [3],
     reason: "the destructor is a number: SQLITE_STATIC is 0, SQLITE_TRANSIENT is -1",
   },
   sqlite3_bind_blob: {
@@ -46,7 +55,7 @@ function allowed(c: string): readonly CType[] {
   if (/[*]|sqlite3_destructor_type/.test(c)) return ["address", "buffer"];
   if (/\bsqlite3?_u?int64\b/.test(c)) return ["i64"];
   if (/\bdouble\b/.test(c)) return ["f64"];
-  if (/\bint\b/.test(c)) return ["i32"];
+  if (/\b(int|unsigned)\b/.test(c)) return ["i32"];
   return c.trim() === "void" ? ["void"] : [];
 }
 
@@ -83,14 +92,15 @@ function valueOf(name: string): number | undefined {
 }
 
 const codes = Object.entries({ ...constants, ...resultCodes });
-const functions = Object.entries(TABLE);
+const all: Record<string, Signature> = { ...TABLE, ...EXTRAS };
+const functions = Object.entries(all);
 const wrong = [
   ...functions.flatMap(([name, signature]) => compare(name, signature)),
   ...codes.flatMap(([name, value]) => {
     const theirs = valueOf(name);
     return value === theirs ? [] : [`${name}: ${value} here, ${theirs} in the header`];
   }),
-  ...Object.keys(EXCEPTIONS).filter((name) => !(name in TABLE))
+  ...Object.keys(EXCEPTIONS).filter((name) => !(name in all))
     .map((name) => `${name}: an exception for nothing`),
 ];
 

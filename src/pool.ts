@@ -274,6 +274,29 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
     return await this.#count(this.#writer.use(run));
   }
 
+  /** Makes a function on every connection. See `Connection.createFunction`. */
+  async createFunction(...args: Parameters<Connection<R>["createFunction"]>): Promise<void> {
+    await this.#onEvery(`function ${args[0]} ${args[1]}`, (one) => one.createFunction(...args));
+  }
+
+  /** Makes an aggregate on every connection. See `Connection.createAggregate`. */
+  async createAggregate(...args: Parameters<Connection<R>["createAggregate"]>): Promise<void> {
+    await this.#onEvery(`function ${args[0]} ${args[1]}`, (one) => one.createAggregate(...args));
+  }
+
+  /** Makes a window function on every connection. See `Connection.createWindowFunction`. */
+  async createWindowFunction(
+    ...args: Parameters<Connection<R>["createWindowFunction"]>
+  ): Promise<void> {
+    const make = (one: Connection<R>) => one.createWindowFunction(...args);
+    await this.#onEvery(`function ${args[0]} ${args[1]}`, make);
+  }
+
+  /** Makes a collation on every connection. See `Connection.createCollation`. */
+  async createCollation(...args: Parameters<Connection<R>["createCollation"]>): Promise<void> {
+    await this.#onEvery(`collation ${args[0]}`, (one) => one.createCollation(...args));
+  }
+
   /**
    * Closes all connections once the calls made before have ended; rows that have not been fetched
    * are forgotten. Every call of it resolves when all are closed.
@@ -432,9 +455,18 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
   #everywhere<T>({ sql, parameters, run }: Call<R, T>): Promise<T> {
     return this.#writer.use(async (writer) => {
       const value = await run(writer);
-      this.#settings.add(sql, parameters, writer);
+      this.#settings.addStatement(sql, parameters, writer);
       return value;
     });
+  }
+
+  /** Does something with the writer now and with every other connection before its next use. */
+  async #onEvery(name: string, apply: (connection: Connection<R>) => Promise<void>): Promise<void> {
+    this.#check();
+    await this.#count(this.#writer.use(async (writer) => {
+      await apply(writer);
+      this.#settings.add(name, writer, apply);
+    }));
   }
 
   /** Throws when the pool is closed, except for what belongs to a call made before. */
