@@ -10,7 +10,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { stripVTControlCharacters } from "node:util";
 
-const CHECKS = ["format", "lint", "check", "arrows", "signatures", "publishable"];
+const CHECKS = ["format", "lint", "check", "arrows", "signatures", "publishable", "examples"];
 
 /** A runtime's task, and where its closing lines say what became of the tests. */
 interface Suite {

@@ -70,7 +70,7 @@ const CLOSED = "Cannot operate on a closed pool.";
  * ```ts
  * import { createPool } from "@aiosqlite/aiosqlite";
  *
- * await using pool = await createPool("app.db", { readers: 2 });
+ * await using pool = await createPool("visits.db", { readers: 2 });
  * await pool.execute("CREATE TABLE IF NOT EXISTS visit (page TEXT, count INTEGER)");
  * await pool.transaction(async (tx) => {
  *   await tx.execute("INSERT INTO visit VALUES (?, ?)", ["/", 1]);

@@ -31,12 +31,13 @@ let converterVersion = 0;
  * import { connect, registerAdapter } from "@aiosqlite/aiosqlite";
  *
  * class Point {
- *   constructor(readonly x: number, readonly y: number) {}
+ *   x = 1;
+ *   y = 2;
  * }
  * registerAdapter(Point, ({ x, y }) => `${x};${y}`);
  *
  * await using db = await connect(":memory:");
- * console.log(await db.executeFetchOne("SELECT ?", [new Point(1, 2)])); // [ "1;2" ]
+ * console.log(await db.executeFetchOne("SELECT ?", [new Point()])); // [ "1;2" ]
  * ```
  *
  * What an adapter throws is the `cause` of the `ProgrammingError` that the call rejects with.
