@@ -19,6 +19,8 @@ export const EXTRAS = {
    * sqlite3_int64 capacity, unsigned)` https://sqlite.org/c3ref/deserialize.html
    */
   sqlite3_deserialize: fn("i32", "address", "buffer", "address", "i64", "i64", "i32"),
+  /** `int sqlite3_txn_state(sqlite3*, const char *db)` https://sqlite.org/c3ref/txn_state.html */
+  sqlite3_txn_state: fn("i32", "address", "buffer"),
   /**
    * `int sqlite3_wal_checkpoint_v2(sqlite3*, const char *db, int mode, int *log, int *done)`
    * https://sqlite.org/c3ref/wal_checkpoint_v2.html

@@ -42,6 +42,11 @@ export interface AggregateHooks {
 
 const encoder = new TextEncoder();
 
+/** A name as SQLite compares it: the case of ASCII letters alone does not matter. */
+function fold(name: string): string {
+  return name.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
+}
+
 function cText(text: string): Uint8Array {
   return encoder.encode(text + "\0");
 }
@@ -72,7 +77,7 @@ export class Hooks {
     flags: number,
     call: ((values: HookValue[]) => HookResult) | null,
   ): void {
-    const key = `function ${name.toLowerCase()} ${argCount}`;
+    const key = `function ${fold(name)} ${argCount}`;
     const made = call === null ? [] : [
       this.#make(["address", "i32", "address"], (context, count, values) => {
         this.#answer(context!, () => call(this.#values(count!, values!)));
@@ -94,7 +99,7 @@ export class Hooks {
 
   /** Makes an aggregate, which with `value` and `inverse` is a window function, or removes it. */
   createAggregate(name: string, argCount: number, hooks: AggregateHooks | null): void {
-    const key = `function ${name.toLowerCase()} ${argCount}`;
+    const key = `function ${fold(name)} ${argCount}`;
     if (hooks === null) return this.createFunction(name, argCount, 0, null);
     const { step, value, inverse } = hooks;
     const made = [
@@ -148,7 +153,7 @@ export class Hooks {
           this.#bytes(this.#address(other!), Number(otherLength)),
         ), "i32"),
     ];
-    this.#register(`collation ${name.toLowerCase()}`, made, (call = 0n) => {
+    this.#register(`collation ${fold(name)}`, made, (call = 0n) => {
       const { handle } = this.#database;
       return this.#extras.sqlite3_create_collation_v2(
         handle,
@@ -174,11 +179,14 @@ export class Hooks {
         "i32",
       ),
     ];
-    this.#register(
-      "authorizer",
-      made,
-      (call = 0n) => this.#extras.sqlite3_set_authorizer(this.#database.handle, call, 0n),
-    );
+    this.#register("authorizer", made, (call = 0n) => {
+      const { handle } = this.#database;
+      const [before] = this.#callbacks.get("authorizer") ?? [];
+      // Statements that are kept were compiled as the last one has said. To set one has SQLite
+      // compile them again; to set none has not.
+      if (!call && before) this.#extras.sqlite3_set_authorizer(handle, before.address, 0n);
+      return this.#extras.sqlite3_set_authorizer(handle, call, 0n);
+    });
   }
 
   /** Has each statement told when it starts, its parameters filled in. */

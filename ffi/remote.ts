@@ -36,28 +36,26 @@ export class RemoteDatabase {
 
   /**
    * Closes the handle of a worker that is gone, which frees its locks. `statements` are those that
-   * it had open: virtual tables have others, which they finalize themselves. With `hooks` SQLite
-   * may want to call functions of the worker, which are gone.
+   * it had open: virtual tables have others, which they finalize themselves. With
+   * `aggregates` SQLite may want to call functions of the worker, which are gone.
    */
-  close(statements: Iterable<bigint>, hooks: boolean): void {
+  close(statements: Iterable<bigint>, aggregates: boolean): void {
     const library = this.#library;
     const handle = this.#handle;
+    const extras = extrasOf(library as Library);
     // The worker's callbacks are gone with it.
     library.sqlite3_busy_handler(handle, 0n, 0n);
     library.sqlite3_progress_handler(handle, 0, 0n, 0n);
-    if (hooks) {
-      const extras = extrasOf(library as Library);
-      extras.sqlite3_commit_hook?.(handle, 0n, 0n);
-      extras.sqlite3_rollback_hook?.(handle, 0n, 0n);
-      extras.sqlite3_update_hook?.(handle, 0n, 0n);
-      extras.sqlite3_set_authorizer?.(handle, 0n, 0n);
-      extras.sqlite3_trace_v2?.(handle, 0, 0n, 0n);
-      // To free a statement can be to call an aggregate of the worker's: rather leave its memory.
-      extras.sqlite3_exec?.(handle, ROLLBACK, 0n, 0n, 0n);
-      library.sqlite3_close_v2(handle);
-      return;
+    extras.sqlite3_commit_hook?.(handle, 0n, 0n);
+    extras.sqlite3_rollback_hook?.(handle, 0n, 0n);
+    extras.sqlite3_update_hook?.(handle, 0n, 0n);
+    extras.sqlite3_set_authorizer?.(handle, 0n, 0n);
+    extras.sqlite3_trace_v2?.(handle, 0, 0n, 0n);
+    // To free a statement can be to call an aggregate of the worker's: rather leave its memory.
+    if (aggregates) extras.sqlite3_exec?.(handle, ROLLBACK, 0n, 0n, 0n);
+    else {
+      for (const statement of statements) library.sqlite3_finalize(runtime.address(statement));
     }
-    for (const statement of statements) library.sqlite3_finalize(runtime.address(statement));
     library.sqlite3_close_v2(handle);
   }
 }

@@ -112,6 +112,20 @@ export class Sessions {
     }
   }
 
+  /** Does some work; when that throws, what it has done to the databases is undone. */
+  undoing(work: () => void): void {
+    const run = (sql: string) =>
+      this.#extras.sqlite3_exec(this.#database.handle, cText(sql), 0n, 0n, 0n);
+    this.#check(run("SAVEPOINT aiosqlite_changes"));
+    try {
+      work();
+      this.#check(run("RELEASE aiosqlite_changes"));
+    } catch (error) {
+      run("ROLLBACK TO aiosqlite_changes; RELEASE aiosqlite_changes");
+      throw error;
+    }
+  }
+
   #change(change: Address): [table: string, operation: number] {
     const table = new BigUint64Array(1);
     const numbers = new Int32Array(3);

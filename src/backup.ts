@@ -53,10 +53,10 @@ export async function backUp(
   await scope.open(hold, target.settings.timeout);
   const { promise, resolve } = Promise.withResolvers<void>();
   try {
-    refuseTransaction(target);
     unwrap(await client.call("lend", []));
     client.lent = promise; // from here on it may not be closed
-    await copy(source, target, settings);
+    refuseTransaction(target); // what was called before has been answered now
+    await copy(source, target, hold, settings);
   } finally {
     client.lent = null;
     client.call("takeBack", []);
@@ -72,7 +72,12 @@ function refuseTransaction({ scope, client }: Core): void {
   }
 }
 
-async function copy(source: Core, target: Core, settings: BackupSettings): Promise<void> {
+async function copy(
+  source: Core,
+  target: Core,
+  hold: Scope,
+  settings: BackupSettings,
+): Promise<void> {
   const { pages, progress, name, sleep, signal } = settings;
   const id = await source.perform("startBackup", [target.client.handle, "main", name], { signal });
   try {
@@ -83,13 +88,23 @@ async function copy(source: Core, target: Core, settings: BackupSettings): Promi
       await progress?.(status, remaining, total);
       if (status === SQLITE_DONE) return;
       if (target.closed) throw new ProgrammingError("Cannot operate on a closed target.");
+      hold.check(); // its thread may have ended
       signal?.throwIfAborted();
-      if (status === SQLITE_BUSY || status === SQLITE_LOCKED) {
-        await unlessAborted(new Promise((resolve) => setTimeout(resolve, sleep)), signal);
-      }
+      if (status === SQLITE_BUSY || status === SQLITE_LOCKED) await pause(sleep, signal);
     }
   } finally {
     // Whatever is open on the source by now, and even if it is just being closed.
     await source.client.call("finishBackup", [id]);
+    await source.client.closing; // which finishes it, too
+  }
+}
+
+async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, milliseconds);
+  try {
+    await unlessAborted(promise, signal);
+  } finally {
+    clearTimeout(timer);
   }
 }

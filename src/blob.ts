@@ -39,8 +39,7 @@ export class Blob implements AsyncDisposable {
     const left = this.length - this.#at;
     const count = length < 0 ? left : Math.min(length, left);
     const at = this.#at;
-    this.#at += count;
-    return await this.#core.perform("readBlob", [this.#id, at, count]);
+    return await this.#advance(count, this.#core.perform("readBlob", [this.#id, at, count]));
   }
 
   /** Writes bytes, which are copied now, at the position, which moves behind them. */
@@ -50,9 +49,8 @@ export class Blob implements AsyncDisposable {
       throw new ProgrammingError(`write() takes a Uint8Array, got ${typeName(bytes)}`);
     }
     if (bytes.length > this.length - this.#at) throw new DataError("data longer than blob length");
-    const at = this.#at;
-    this.#at += bytes.length;
-    await this.#core.perform("writeBlob", [this.#id, at, bytes.slice()]);
+    const request = [this.#id, this.#at, bytes.slice()] as const;
+    await this.#advance(bytes.length, this.#core.perform("writeBlob", [...request]));
   }
 
   /**
@@ -64,8 +62,9 @@ export class Blob implements AsyncDisposable {
     if (origin !== 0 && origin !== 1 && origin !== 2) {
       throw new ProgrammingError("'origin' should be 0, 1 or 2");
     }
-    const to = offset + [0, this.#at, this.length][origin]!;
-    if (!Number.isInteger(to) || to < 0 || to > this.length) {
+    const start = [0, this.#at, this.length][origin]!;
+    const to = Number.isInteger(offset) ? start + offset : -1;
+    if (to < 0 || to > this.length) {
       throw new ProgrammingError("offset out of blob range");
     }
     this.#at = to;
@@ -97,12 +96,29 @@ export class Blob implements AsyncDisposable {
   async close(): Promise<void> {
     if (this.#closed || this.#core.closed) return;
     this.#closed = true;
-    await this.#core.perform("closeBlob", [this.#id]);
+    try {
+      await this.#core.perform("closeBlob", [this.#id]);
+    } catch (error) {
+      this.#closed = false; // it may not have come to that; a second time does no harm
+      throw error;
+    }
   }
 
   /** `close()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** Moves the position now, and back if that fails and nothing else has moved it. */
+  async #advance<T>(count: number, done: Promise<T>): Promise<T> {
+    const from = this.#at;
+    const to = this.#at += count;
+    try {
+      return await done;
+    } catch (error) {
+      if (this.#at === to) this.#at = from;
+      throw error;
+    }
   }
 
   #check(): void {

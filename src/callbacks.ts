@@ -270,6 +270,7 @@ export abstract class Callbacks<R> extends Control<R> {
   ): Promise<void> {
     checkCallable(type);
     checkCount(argCount);
+    if (type) this.#core.client.hasAggregates = true;
     const instances = new Map<number, Aggregate>();
     const call = async (values: SqlValue[]): Promise<unknown> => {
       const [method, instance, ...rest] = values as [number, number, ...SqlValue[]];

@@ -108,7 +108,9 @@ export abstract class Control<R> extends Executor<R> {
 
   /**
    * Puts the bytes of a database's file, which are copied now, in place of a database, in memory.
-   * Whether they are one shows with the first statement. Source: `sqlite3`'s `deserialize`.
+   * Whether they are one shows with the first statement. Rejects with an `OperationalError` of code
+   * `SQLITE_BUSY` while it is in use: a result or a blob is being read, a transaction is open.
+   * Source: `sqlite3`'s `deserialize`.
    */
   async deserialize(bytes: Uint8Array, options: NameOptions = {}): Promise<void> {
     if (!(bytes instanceof Uint8Array)) {
@@ -145,7 +147,7 @@ export abstract class Control<R> extends Executor<R> {
     rowid: number | bigint,
     options: NameOptions & { readonly?: boolean | undefined },
   ): Promise<Blob> {
-    const names = [checkName(options), checkName({ name: table }), checkName({ name: column })];
+    const names = [checkName(options), checkText("table", table), checkText("column", column)];
     const row = Number.isSafeInteger(rowid) ? BigInt(rowid) : rowid;
     if (typeof row !== "bigint" || BigInt.asIntN(64, row) !== row) {
       throw new DataError("A rowid is an integer of 64 bits");
@@ -212,6 +214,10 @@ function checkConfig(op: unknown): number {
 
 /** The name of a database, checked. */
 export function checkName({ name = "main" }: NameOptions): string {
+  return checkText("database", name);
+}
+
+function checkText(of: string, name: unknown): string {
   if (typeof name === "string" && !name.includes("\0") && name.isWellFormed()) return name;
-  throw new ProgrammingError("A database's name is a string without null characters");
+  throw new ProgrammingError(`A ${of}'s name is a string without null characters`);
 }

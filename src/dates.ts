@@ -9,7 +9,8 @@ import { type Class, type Converter, registerAdapter, registerConverter } from "
 const decoder = new TextDecoder();
 
 /** What SQLite's own functions make, and ISO 8601; without a zone it is UTC. */
-const DATE_TIME = /^(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d(?::\d\d(?:\.\d+)?)?))?(Z|[+-]\d\d:\d\d)?$/;
+const DATE_TIME =
+  /^((?:\d{4}|[+-]\d{6})-\d\d-\d\d)(?:[ T](\d\d:\d\d(?::\d\d(?:\.\d+)?)?))?(Z|[+-]\d\d:\d\d)?$/;
 
 /**
  * Has `Date` stored as UTC text of the form `2026-11-21 13:45:00.123`, which SQLite's date

@@ -59,17 +59,19 @@ export async function* dump(core: Core, filter: string | null): AsyncGenerator<s
   yield "COMMIT;";
 }
 
+/** What SQLite before 3.41 can't read again. */
+const INFINITE = new Map<SqlValue, string>([["Inf", "9.0e+999"], ["-Inf", "-9.0e+999"]]);
+
 /** An INSERT for each row of a table; SQLite itself writes the values. */
 async function* inserts(core: Core, table: string): AsyncGenerator<string, void, void> {
   const name = quoteName(table);
   const columns = (await all(core, `PRAGMA table_info(${name})`)).map(([, column]) => {
     return `quote(${quoteName(String(column))})`;
   });
-  const start = quoteText(`INSERT INTO ${name} VALUES(`);
   const result = new Result(core, core.scope);
   try {
     await result.execute(
-      `SELECT ${start}||${columns.join("||','||")}||')' FROM ${name}`,
+      `SELECT ${columns.join()} FROM ${name}`,
       encodeParameters(undefined, core.limits),
       CHUNK,
       core.waiting(),
@@ -79,7 +81,9 @@ async function* inserts(core: Core, table: string): AsyncGenerator<string, void,
       while (result.ready === 0 && result.pending) await result.fill(CHUNK);
       const row = result.takeOne();
       if (row === undefined) break;
-      yield `${row[0]};`;
+      yield `INSERT INTO ${name} VALUES(${
+        row.map((value) => INFINITE.get(value) ?? value).join()
+      });`;
       core.check();
     }
     result.check();
@@ -116,6 +120,6 @@ async function all(core: Core, sql: string, parameters: string[] = []): Promise<
 /** Checks the options. */
 export function checkFilter(options: unknown): string | null {
   const { filter = null } = options as DumpOptions;
-  if (filter === null || typeof filter === "string") return filter;
+  if (filter === null || typeof filter === "string") return filter || null; // as Python has it
   throw new ProgrammingError("A filter is a string");
 }

@@ -11,7 +11,10 @@ import { type Inbox, type Plain, Writer } from "./thread/codec.ts";
 import { ANSWERED, Failure, THREW, TOO_BIG } from "./thread/protocol.ts";
 import { encodeResult, type SqlValue } from "./values.ts";
 
-/** A function as the client calls it. `failed` says what SQLite is told when it throws. */
+/**
+ * A function as the client calls it. `failed` says what SQLite is told when it throws; with "" it is
+ * told nothing, and the throw is nobody's cause.
+ */
 export function makeHook(
   core: Core,
   call: (values: SqlValue[]) => unknown,
@@ -22,7 +25,8 @@ export function makeHook(
     let values: Plain[] = [];
     const fail = (error: unknown): Answer => {
       const message = typeof failed === "string" ? failed : failed(error, values);
-      return { status: THREW, bytes: encodeText(message), thrown: { error } };
+      const answer = { status: THREW, bytes: encodeText(message) };
+      return failed === "" ? answer : { ...answer, thrown: { error } };
     };
     const finish = (result: unknown): Answer => {
       try {

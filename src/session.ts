@@ -36,7 +36,7 @@ export interface SessionOptions extends NameOptions {
 
 /** Options of `applyChangeset`. */
 export interface ApplyOptions {
-  /** Whether the changes of a table are to be made. Default: all are. */
+  /** Whether the changes of a table are to be made. Default: all are. A throw aborts. */
   filter?: ((table: string) => unknown) | undefined;
   /**
    * What to do about a change that can't be made as it is: `SQLITE_CHANGESET_OMIT`, `_REPLACE` or
@@ -139,11 +139,17 @@ export abstract class Sessions<R> extends Callbacks<R> {
       }
     }
     const hooks = [
-      filter && makeHook(core, ([table]) => filter(table as string), "filter", (x) => x ? 1 : 0),
+      filter && makeHook(
+        core,
+        ([table]) => filter(table as string),
+        "filter raised exception",
+        (take) => take ? 1 : 0,
+      ),
       conflict && makeHook(
         core,
         (values) => conflict(...values as [number, string, number]),
-        "conflict",
+        "conflict raised exception",
+        checkAnswer,
       ),
     ].map((hook) => hook ? core.addHook(hook) : null);
     const [filterHook, conflictHook] = hooks as [number | null, number | null];
@@ -163,4 +169,15 @@ export abstract class Sessions<R> extends Callbacks<R> {
       await this.#core.perform("createSession", [name, table ?? null]),
     );
   }
+}
+
+/** SQLite would take the nearest integer for it, or what is left of its bits. */
+function checkAnswer(answer: unknown): unknown {
+  const answers: unknown[] = [
+    SQLITE_CHANGESET_OMIT,
+    SQLITE_CHANGESET_REPLACE,
+    SQLITE_CHANGESET_ABORT,
+  ];
+  if (answers.includes(answer)) return answer;
+  throw new ProgrammingError("conflict returns SQLITE_CHANGESET_OMIT, _REPLACE or _ABORT");
 }

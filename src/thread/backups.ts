@@ -36,6 +36,7 @@ export class Backups implements BackupOperations {
   }
 
   startBackup(target: number | bigint, targetName: string, name: string): number {
+    this.#stops.check(); // once that is cancelled, the target is not lent any more
     const { library, handle } = this.#database;
     const start = required(this.#database, "sqlite3_backup_init");
     const backup = start(target, cText(targetName), handle, cText(name));
@@ -74,6 +75,11 @@ export class Backups implements BackupOperations {
     this.#open.delete(id);
     required(this.#database, "sqlite3_backup_finish")(backup);
     return null;
+  }
+
+  /** Whether a backup of the connection is going on. */
+  get any(): boolean {
+    return this.#open.size > 0;
   }
 
   /** Before the connection is closed. */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { SQLITE_READONLY } from "../../ffi/result_codes.ts";
 import { runtime } from "../../ffi/runtime.ts";
 import type { Database } from "../../ffi/sqlite.ts";
 import type { Address } from "../../ffi/types.ts";
@@ -62,7 +63,9 @@ export class Blobs implements BlobOperations {
     const address = this.#open.get(blob);
     if (address === undefined) return null;
     this.#open.delete(blob);
-    this.#database.check(required(this.#database, "sqlite3_blob_close")(address));
+    const rc = required(this.#database, "sqlite3_blob_close")(address);
+    // It repeats what the last write has said, which lost nothing if it was this.
+    if (rc !== SQLITE_READONLY) this.#database.check(rc);
     return null;
   }
 

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { AsyncLocalStorage } from "node:async_hooks";
 import process from "node:process";
 import { setTimeout } from "node:timers";
 import type { RemoteDatabase } from "../../ffi/remote.ts";
@@ -57,12 +58,16 @@ export interface Thrown {
 /** Reads its values, which are there until it returns, and answers. Never throws. */
 export type Hook = (values: Inbox) => Answer | Promise<Answer>;
 
+type Snapshot = <T>(work: () => T) => T;
+
 interface Pending {
   readonly resolve: (reply: Plain | Failure) => void;
   readonly receive: Receive | undefined;
   readonly cancellation: Cancellation | undefined;
   /** What a hook has thrown first during the call. */
   thrown: Thrown | undefined;
+  /** Runs a hook in the asynchronous context that the call was made in. */
+  readonly within: Snapshot | undefined;
 }
 
 /** A call's signal, and what is to be done about it. */
@@ -102,10 +107,14 @@ export class Client implements Owner {
   onTransactionEnd: () => void = () => {};
   /** The functions that SQLite may call, by number. */
   readonly hooks: Map<number, Hook> = new Map();
+  /** Whether one of them is an aggregate, which SQLite may call when a statement is freed. */
+  hasAggregates = false;
   /** How many of them have not returned. */
   asking = 0;
   /** Pending while another connection's thread uses the handle. */
   lent: Promise<void> | null = null;
+  /** Fulfils once the worker has closed the handle, if it has been told to. */
+  closing: Promise<unknown> | null = null;
   /** The handle's address, once it is open. */
   handle: number | bigint = 0;
   readonly #thread: Thread = Thread.for(this);
@@ -154,6 +163,7 @@ export class Client implements Owner {
         receive,
         cancellation: signal && this.#heed(signal, call),
         thrown: undefined,
+        within: this.hooks.size > 0 ? AsyncLocalStorage.snapshot() as Snapshot : undefined,
       });
       if (signal?.aborted) this.#cancel(call);
     });
@@ -196,6 +206,7 @@ export class Client implements Owner {
   async close(): Promise<Failure | null> {
     if (this.lent) await this.lent;
     const closing = this.call("close", []);
+    this.closing ??= closing;
     this.#closing = this.#lastCall;
     this.#over ??= new Failure("ProgrammingError", "Cannot operate on a closed database.");
     return await closing;
@@ -256,7 +267,7 @@ export class Client implements Owner {
 
   async #closeOrphan(orphan: RemoteDatabase): Promise<void> {
     if (this.lent) await this.lent;
-    closeOrphan(orphan, this.#channel, this.hooks.size > 0);
+    closeOrphan(orphan, this.#channel, this.hasAggregates);
   }
 
   /** SQLite calls a function of ours, in the middle of a call. */
@@ -268,14 +279,15 @@ export class Client implements Owner {
       this.asking--;
       const pending = this.#pending.get(call);
       if (thrown && pending) pending.thrown ??= thrown;
-      if (question === 0) return;
+      if (question === 0 || !pending) return; // nobody waits for it, or not any more
       this.#thread.answer((out) => {
         out.u32(question);
         out.u8(status);
         out.append(bytes);
       });
     };
-    const answer = hook?.(inbox) ?? GONE;
+    const within = this.#pending.get(call)?.within ?? ((work) => work());
+    const answer = within(() => hook?.(inbox)) ?? GONE;
     if ("status" in answer) finish(answer);
     else answer.then(finish);
     return false;

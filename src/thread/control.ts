@@ -3,14 +3,18 @@
  *
  * @module
  */
-import { SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION } from "../../ffi/constants.ts";
+import {
+  SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION,
+  SQLITE_DBCONFIG_TRIGGER_EQP,
+} from "../../ffi/constants.ts";
 import { type Extras, extrasOf } from "../../ffi/extras.ts";
 import { cString } from "../../ffi/libsqlite3.ts";
-import { SQLITE_NOMEM, SQLITE_OK } from "../../ffi/result_codes.ts";
+import { SQLITE_BUSY, SQLITE_NOMEM, SQLITE_OK } from "../../ffi/result_codes.ts";
 import { type Database, SqliteFailure } from "../../ffi/sqlite.ts";
 import { runtime } from "../../ffi/runtime.ts";
 import { type ControlOperations, Failure } from "./protocol.ts";
 
+const SQLITE_TXN_NONE = 0;
 const SQLITE_DESERIALIZE_FREEONCLOSE = 1;
 const SQLITE_DESERIALIZE_RESIZEABLE = 2;
 
@@ -33,9 +37,12 @@ export function required<K extends keyof Extras>(
 
 export class Control implements ControlOperations {
   readonly #database: Database;
+  readonly #copying: () => boolean;
 
-  constructor(database: Database) {
+  /** `copying` tells whether a backup of the connection is going on. */
+  constructor(database: Database, copying: () => boolean) {
     this.#database = database;
+    this.#copying = copying;
   }
 
   limit(category: number, value: number): number {
@@ -72,14 +79,28 @@ export class Control implements ControlOperations {
   deserialize(bytes: Uint8Array, name: string): null {
     const { library, handle } = this.#database;
     const deserialize = required(this.#database, "sqlite3_deserialize");
+    const cName = cText(name);
+    const state = required(this.#database, "sqlite3_txn_state")(handle, cName);
+    // SQLite does not look, and would crash: what reads it has pointers into it.
+    if (state > SQLITE_TXN_NONE || this.#copying()) {
+      throw new SqliteFailure(SQLITE_BUSY, `unable to deserialize '${name}': it is in use`, -1);
+    }
+    if (state < SQLITE_TXN_NONE || name.toLowerCase() === "temp") {
+      throw new Failure("OperationalError", `unable to deserialize '${name}'`);
+    }
     const length = BigInt(bytes.length);
     const data = library.sqlite3_malloc64(length || 1n);
     if (!data) throw new SqliteFailure(SQLITE_NOMEM, "out of memory", -1);
     if (bytes.length > 0) library.memmove(data, bytes, length);
     // SQLite frees the memory in any case.
     const flags = SQLITE_DESERIALIZE_FREEONCLOSE | SQLITE_DESERIALIZE_RESIZEABLE;
-    const rc = deserialize(handle, cText(name), data, length, length, flags);
+    const rc = deserialize(handle, cName, data, length, length, flags);
     if (rc !== SQLITE_OK) throw this.#database.failure();
+    // Statements would go on with the old schema if the new one has the same version. Changing an
+    // option, whichever, has all compiled again.
+    const on = this.#database.dbConfig(SQLITE_DBCONFIG_TRIGGER_EQP, null);
+    this.#database.dbConfig(SQLITE_DBCONFIG_TRIGGER_EQP, !on);
+    this.#database.dbConfig(SQLITE_DBCONFIG_TRIGGER_EQP, on);
     return null;
   }
 

@@ -117,9 +117,17 @@ export class ThreadHooks implements HookOperations {
       name,
       hook === null
         ? null
-        : ((one, other) => this.#number(hook, [{ text: one }, { text: other }], 0)),
+        : ((one, other) => this.#compare(hook, [{ text: one }, { text: other }])),
     );
     return null;
+  }
+
+  /** SQLite takes no error from a collation, and would go on with a wrong order: interrupts it. */
+  #compare(hook: number, texts: readonly HookValue[]): number {
+    const result = this.#ask(hook, texts);
+    if (typeof result === "number") return result;
+    this.#database.library.sqlite3_interrupt(this.#database.handle);
+    return 0;
   }
 
   setAuthorizer(hook: number | null): null {
@@ -159,6 +167,11 @@ export class ThreadHooks implements HookOperations {
   setRollbackHook(hook: number | null): null {
     this.#hooks.setRollbackHook(hook === null ? null : (() => this.#questions.tell(hook, [])));
     return null;
+  }
+
+  /** Before the connection is closed, which nobody is asked about any more. */
+  silence(): void {
+    this.#made?.setAuthorizer(null);
   }
 
   /** Once the connection is closed. */

@@ -16,12 +16,15 @@ const HEADER = 22;
 const SQLITE_INTERRUPT = 9;
 const SQLITE_TOOBIG = 18;
 
+/** The last question, of whatever connection: an answer that comes too late must fit none. */
+let last = 0;
+/** Likewise what has come of an answer: the rest of it may come in the time of the next one. */
+const received = new Inbox();
+
 export class Questions {
   readonly #channel: Channel;
   readonly #out = new Writer();
-  readonly #answers = new Inbox();
   readonly #stopped: () => boolean;
-  #last = 0;
   /** The call in which it is asked. */
   call = 0;
 
@@ -33,7 +36,7 @@ export class Questions {
 
   /** Calls a hook and waits for what it gives back. */
   ask(hook: number, values: readonly (HookValue | string)[]): HookResult {
-    const question = this.#last = (this.#last + 1) >>> 0 || 1;
+    const question = last = (last + 1) >>> 0 || 1;
     this.#send(question, hook, values);
     return this.#answer(question);
   }
@@ -66,9 +69,9 @@ export class Questions {
     const { answers, workerBell } = this.#channel;
     const ready = () => answers.available() > 0 || this.#channel.exiting || this.#stopped();
     for (;;) {
-      while (this.#answers.next(answers)) {
+      while (received.next(answers)) {
         // That of an earlier question comes too late.
-        if (this.#answers.u32() === question) return readResult(this.#answers);
+        if (received.u32() === question) return readResult(received);
       }
       if (this.#channel.exiting || this.#stopped()) return { code: SQLITE_INTERRUPT };
       for (const until = performance.now() + SPIN; performance.now() < until && !ready();) {

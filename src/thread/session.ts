@@ -80,8 +80,13 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     this.#backups = new Backups(this.database, this.#stops);
     this.#questions = new Questions(channel, () => this.#stops.stopped);
     this.#hooks = new ThreadHooks(this.database, this.#questions, this.#stops);
-    this.#parts = [new Control(this.database), this.#blobs, this.#backups, this.#hooks];
-    this.#sessions = new ThreadSessions(this.database, this.#questions);
+    this.#parts = [
+      new Control(this.database, () => this.#backups.any),
+      this.#blobs,
+      this.#backups,
+      this.#hooks,
+    ];
+    this.#sessions = new ThreadSessions(this.database, this.#questions, () => this.#countChanges());
     this.#parts = [...this.#parts, this.#sessions];
     this.#slots = new Slots(this.database);
     this.#types = new Types(detect);
@@ -297,7 +302,7 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
   #runSurely(sql: string): void {
     while (!this.database.autocommit()) {
       try {
-        return this.#run(sql);
+        return this.#stops.unwatched(() => this.#run(sql));
       } catch (error) {
         const interrupted = error instanceof SqliteFailure && error.errno === SQLITE_INTERRUPT;
         if (!interrupted) throw error;
@@ -356,7 +361,8 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     try {
       // Clears the mark that an interrupt may have left: it would keep the WAL from being removed.
       this.#interruptRuns();
-      this.#run("SELECT 1");
+      this.#hooks.silence();
+      this.#stops.unwatched(() => this.#run("SELECT 1"));
     } finally {
       this.#channel.giveUpHandle();
       this.#blobs.close();

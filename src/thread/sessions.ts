@@ -4,23 +4,29 @@
  * @module
  */
 import { Sessions } from "../../ffi/sessions.ts";
-import type { Database } from "../../ffi/sqlite.ts";
+import { SQLITE_ABORT, SQLITE_INTERRUPT } from "../../ffi/result_codes.ts";
+import type { HookResult } from "../../ffi/hooks.ts";
+import { type Database, SqliteFailure } from "../../ffi/sqlite.ts";
 import type { Address } from "../../ffi/types.ts";
 import { Failure, type SessionOperations } from "./protocol.ts";
 import type { Questions } from "./questions.ts";
+import { interruption } from "./stops.ts";
 
 const SQLITE_CHANGESET_ABORT = 2;
 
 export class ThreadSessions implements SessionOperations {
   readonly #database: Database;
   readonly #questions: Questions;
+  readonly #changed: () => void;
   readonly #open = new Map<number, Address>();
   #made: Sessions | undefined;
   #last = 0;
 
-  constructor(database: Database, questions: Questions) {
+  /** `changed` is called when rows may have been changed. */
+  constructor(database: Database, questions: Questions, changed: () => void) {
     this.#database = database;
     this.#questions = questions;
+    this.#changed = changed;
   }
 
   createSession(name: string, table: string | null): number {
@@ -43,19 +49,44 @@ export class ThreadSessions implements SessionOperations {
   }
 
   applyChangeset(changes: Uint8Array, filter: number | null, conflict: number | null): null {
-    const number = (hook: number, values: (number | string)[], otherwise: number) => {
-      const result = this.#questions.ask(hook, values);
-      return typeof result === "number" ? result : otherwise;
+    let failed: SqliteFailure | undefined;
+    const take = (hook: number, table: string): boolean => {
+      if (failed) return false;
+      const result = this.#questions.ask(hook, [table]);
+      if (typeof result === "number") return result !== 0;
+      failed = isInterrupt(result)
+        ? interruption()
+        : new SqliteFailure(SQLITE_ABORT, "filter raised exception", -1);
+      return false;
     };
-    this.#sessions.apply(
-      changes,
-      filter === null ? null : (table) => number(filter, [table], 0) !== 0,
-      (kind, table, operation) =>
-        conflict === null
-          ? SQLITE_CHANGESET_ABORT
-          : number(conflict, [kind, table, operation], SQLITE_CHANGESET_ABORT),
-    );
+    const answer = (hook: number, values: (number | string)[]): number => {
+      const result = this.#questions.ask(hook, values);
+      return typeof result === "number" ? result : SQLITE_CHANGESET_ABORT;
+    };
+    const apply = () =>
+      this.#sessions.apply(
+        changes,
+        filter === null ? null : (table) => take(filter, table),
+        (...values) => conflict === null ? SQLITE_CHANGESET_ABORT : answer(conflict, values),
+      );
+    try {
+      this.#applyAll(apply, filter !== null, () => failed);
+    } finally {
+      this.#changed();
+    }
     return null;
+  }
+
+  #applyAll(apply: () => void, filters: boolean, failed: () => SqliteFailure | undefined): void {
+    if (!filters) apply();
+    else {
+      // A filter has no way to make SQLite stop, so what is made nevertheless is undone.
+      this.#sessions.undoing(() => {
+        apply();
+        const failure = failed();
+        if (failure) throw failure;
+      });
+    }
   }
 
   /** Before the connection is closed. */
@@ -70,4 +101,9 @@ export class ThreadSessions implements SessionOperations {
       throw new Failure("NotSupportedError", (error as Error).message);
     }
   }
+}
+
+function isInterrupt(result: HookResult): boolean {
+  return typeof result === "object" && result !== null && "code" in result &&
+    result.code === SQLITE_INTERRUPT;
 }

@@ -66,6 +66,17 @@ export class Stops {
     if (this.looks) this.#database.progressHandler(this.#lookEvery());
   }
 
+  /** During `work`, nothing is asked but whether the call is cancelled. */
+  unwatched(work: () => void): void {
+    const watch = this.#watch;
+    this.#watch = null;
+    try {
+      work();
+    } finally {
+      this.#watch = watch;
+    }
+  }
+
   /** Instructions between two looks; 0 for none. */
   #lookEvery(): number {
     if (!this.#watch) return this.#call === null ? 0 : LOOK_EVERY;

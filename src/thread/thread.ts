@@ -257,9 +257,10 @@ export class Thread {
     const inbox = this.#inbox;
     let bytes = 0;
     this.#behind = false;
-    while (inbox.next(this.channel.replies)) {
+    // Some runtimes tell of a thread's end in the middle of this, when a hook has ended it.
+    while (this.#owner && inbox.next(this.channel.replies)) {
       bytes += inbox.end - inbox.at + REPLY_COST;
-      if (this.#owner!.take(inbox)) this.#settled();
+      if (this.#owner.take(inbox)) this.#settled();
       if (bytes > TURN_BYTES) {
         this.#behind = true;
         return false;

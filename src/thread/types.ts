@@ -36,8 +36,7 @@ export class Types {
     return Array.from({ length: statement.columnCount }, (_, i) => {
       const name = statement.columnName(i);
       const type = statement.columnDecltype(i);
-      const byName = this.#detect & PARSE_COLNAMES;
-      const shown = byName && name.includes(" [") ? name.slice(0, name.indexOf(" [")) : name;
+      const shown = this.#detect & PARSE_COLNAMES ? name.replace(/ ?\[[^]*/, "") : name;
       const key = this.any ? this.#keyOf(name, type) : null;
       return [shown, type, key, statement.columnOrigin(i)] as const;
     });
