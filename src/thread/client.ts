@@ -16,6 +16,7 @@ import {
   ASKED,
   CANCELLABLE,
   cancelledBy,
+  DONE,
   FAILED,
   Failure,
   type FailureKind,
@@ -68,6 +69,8 @@ interface Pending {
   thrown: Thrown | undefined;
   /** Runs a hook in the asynchronous context that the call was made in. */
   readonly within: Snapshot | undefined;
+  /** The result whose rows it is about, or -1. */
+  readonly result: number;
 }
 
 /** A call's signal, and what is to be done about it. */
@@ -120,6 +123,8 @@ export class Client implements Owner {
   readonly #thread: Thread = Thread.for(this);
   readonly #channel: Channel = this.#thread.channel;
   readonly #pending = new Map<number, Pending>();
+  /** What hooks have thrown for results whose failure is still to come. */
+  readonly #thrown = new Map<number, Thrown>();
   /** Cancelled calls that are still too far behind to tell the thread so. */
   readonly #far = new Set<number>();
   #lastCall = -1;
@@ -163,6 +168,7 @@ export class Client implements Owner {
         receive,
         cancellation: signal && this.#heed(signal, call),
         thrown: undefined,
+        result: operation === "execute" || operation === "fetch" ? request[0] as number : -1,
         within: this.hooks.size > 0 ? AsyncLocalStorage.snapshot() as Snapshot : undefined,
       });
       if (signal?.aborted) this.#cancel(call);
@@ -225,7 +231,8 @@ export class Client implements Owner {
     const totalChanges = inbox.f64();
     const batchLength = inbox.u32();
     if (status === ASKED) return this.#asked(call, inbox);
-    const { resolve, receive, cancellation, thrown } = this.#pending.get(call)!;
+    const pending = this.#pending.get(call)!;
+    const { resolve, receive, cancellation, result } = pending;
     if (batchLength > 0) receive?.(inbox.bytes, inbox.view, inbox.at);
     if (status === PART) return false;
     inbox.at += batchLength;
@@ -235,6 +242,10 @@ export class Client implements Owner {
     if (call === this.#closing) this.#retire();
     const bytes = inbox.value();
     const value = bytes instanceof Uint8Array ? bytes.slice() : bytes; // what it is a view of goes on
+    const thrown = pending.thrown ?? this.#thrown.get(result);
+    this.#thrown.delete(result);
+    // The rows before a throw are handed out first: the failure comes when more are asked for.
+    if (status === DONE && pending.thrown && result >= 0) this.#thrown.set(result, pending.thrown);
     resolve(status === FAILED ? failureOf(value, cancellation, thrown) : value);
     const ended = this.inTransaction && !inTransaction;
     if (inTransaction && !this.inTransaction) this.#openSince = performance.now();

@@ -531,7 +531,7 @@ async function streaming(size: Size): Promise<Check[]> {
 
 async function heartbeat(size: Size): Promise<Check[]> {
   const full = size === "full";
-  const found = await child<Heartbeat>("heartbeat", [file(), full ? 10_000 : 1000]);
+  const found = await child<Heartbeat>("heartbeat", [file(), full ? 10_000 : 300]);
   const { nothing, ...busy } = found;
   // Beside other programs on few cores, timers are late whatever this one does.
   const [most, usual] = full ? [20, 10] : [300, 100];
