@@ -107,7 +107,7 @@ test("with no cache every statement runs and is described", async () => {
     const db = await aiosqlite.connect(":memory:", { cachedStatements: 0 });
     for (const n of [1, 2, 1, 1]) {
       const cursor = await db.execute("SELECT " + n + " AS n");
-      console.log(cursor.columns[0].name, ...await cursor.fetchOne());
+      console.log(cursor.description[0].name, ...await cursor.fetchOne());
     }
     await db.close();
   `);
@@ -121,7 +121,7 @@ test("a long SQL text, which is not kept, runs and is described", async () => {
     const sql = "SELECT 1 AS n" + " ".repeat(70_000) + "WHERE ?";
     for (const n of [1, 0, 1]) {
       const cursor = await db.execute(sql, [n]);
-      console.log(cursor.columns[0].name, (await cursor.fetchAll()).length);
+      console.log(cursor.description[0].name, (await cursor.fetchAll()).length);
     }
     await db.close();
   `);
@@ -137,7 +137,7 @@ test("a statement runs to its end while another cursor is reading the same", asy
     const open = await db.execute(sql, [1_000_000]);
     for (const n of [1, 2, 3]) {
       const cursor = await db.execute(sql, [n]);
-      console.log(cursor.columns[0].name, (await cursor.fetchAll()).length);
+      console.log(cursor.description[0].name, (await cursor.fetchAll()).length);
     }
     console.log((await open.fetchAll()).length);
     await db.close();
