@@ -10,7 +10,9 @@ import { type Extras, extrasOf } from "./extras.ts";
 import { cString } from "./libsqlite3.ts";
 import { SQLITE_OK } from "./result_codes.ts";
 import { runtime } from "./runtime.ts";
-import { type Database, NativeBuffer } from "./sqlite.ts";
+import { NativeBuffer } from "./memory.ts";
+import type { Database } from "./sqlite.ts";
+import { cText, foldCase } from "./text.ts";
 import type { Address, Callback, CType } from "./types.ts";
 
 const SQLITE_UTF8 = 1;
@@ -42,15 +44,6 @@ export interface AggregateHooks {
 
 const encoder = new TextEncoder();
 
-/** A name as SQLite compares it: the case of ASCII letters alone does not matter. */
-function fold(name: string): string {
-  return name.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
-}
-
-function cText(text: string): Uint8Array {
-  return encoder.encode(text + "\0");
-}
-
 export class Hooks {
   readonly #database: Database;
   readonly #extras: Required<Extras>;
@@ -77,7 +70,7 @@ export class Hooks {
     flags: number,
     call: ((values: HookValue[]) => HookResult) | null,
   ): void {
-    const key = `function ${fold(name)} ${argCount}`;
+    const key = `function ${foldCase(name)} ${argCount}`;
     const made = call === null ? [] : [
       this.#make(["address", "i32", "address"], (context, count, values) => {
         this.#answer(context!, () => call(this.#values(count!, values!)));
@@ -99,7 +92,7 @@ export class Hooks {
 
   /** Makes an aggregate, which with `value` and `inverse` is a window function, or removes it. */
   createAggregate(name: string, argCount: number, hooks: AggregateHooks | null): void {
-    const key = `function ${fold(name)} ${argCount}`;
+    const key = `function ${foldCase(name)} ${argCount}`;
     if (hooks === null) return this.createFunction(name, argCount, 0, null);
     const { step, value, inverse } = hooks;
     const made = [
@@ -153,7 +146,7 @@ export class Hooks {
           this.#bytes(this.#address(other!), Number(otherLength)),
         ), "i32"),
     ];
-    this.#register(`collation ${fold(name)}`, made, (call = 0n) => {
+    this.#register(`collation ${foldCase(name)}`, made, (call = 0n) => {
       const { handle } = this.#database;
       return this.#extras.sqlite3_create_collation_v2(
         handle,

@@ -7,6 +7,7 @@
 import { extrasOf } from "./extras.ts";
 import type { Library } from "./libsqlite3.ts";
 import { runtime } from "./runtime.ts";
+import { cText } from "./text.ts";
 import type { Address } from "./types.ts";
 
 /** The functions of the library that this takes. */
@@ -18,7 +19,7 @@ export interface RemoteFunctions {
   sqlite3_close_v2(db: Address): number;
 }
 
-const ROLLBACK = new TextEncoder().encode("ROLLBACK\0");
+const ROLLBACK = cText("ROLLBACK");
 
 export class RemoteDatabase {
   readonly #library: RemoteFunctions;

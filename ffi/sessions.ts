@@ -7,14 +7,10 @@ import { type Extras, extrasOf } from "./extras.ts";
 import { cString } from "./libsqlite3.ts";
 import { SQLITE_OK } from "./result_codes.ts";
 import { runtime } from "./runtime.ts";
-import { type Database, SqliteFailure } from "./sqlite.ts";
+import { SqliteFailure } from "./failure.ts";
+import type { Database } from "./sqlite.ts";
+import { cText } from "./text.ts";
 import type { Address, Callback } from "./types.ts";
-
-const encoder = new TextEncoder();
-
-function cText(text: string): Uint8Array {
-  return encoder.encode(text + "\0");
-}
 
 export class Sessions {
   readonly #database: Database;

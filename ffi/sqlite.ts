@@ -1,5 +1,5 @@
 /**
- * Database and Statement: SQLite's C API, its names minus the prefix.
+ * Database: a connection of SQLite's C API, its names minus the prefix.
  *
  * The only code besides the thread's other half that holds an address. It trusts its caller with
  * ranges and with using nothing after `close()` or `finalize()`; result codes become `SqliteFailure`.
@@ -12,64 +12,16 @@ import {
   SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION,
   SQLITE_DBCONFIG_TRUSTED_SCHEMA,
 } from "./constants.ts";
+import { SqliteFailure } from "./failure.ts";
 import { cString, type Library, VARIADIC_ON_STACK } from "./libsqlite3.ts";
-import { SQLITE_DONE, SQLITE_ERROR, SQLITE_NOMEM, SQLITE_OK, SQLITE_ROW } from "./result_codes.ts";
+import { NativeBuffer } from "./memory.ts";
+import { SQLITE_ERROR, SQLITE_NOMEM, SQLITE_OK } from "./result_codes.ts";
 import { runtime } from "./runtime.ts";
+import { Statement } from "./statement.ts";
 import type { Address, Callback } from "./types.ts";
 
 const SQLITE_OPEN_NOMUTEX = 0x8000;
 const SQLITE_PREPARE_PERSISTENT = 0x1;
-const SQLITE_STMTSTATUS_REPREPARE = 5;
-/** SQLite copies the value before the bind returns, so nothing here has to outlive the call. */
-const SQLITE_TRANSIENT = -1n;
-
-/** What SQLite said when a call failed. */
-export class SqliteFailure extends Error {
-  /** Extended result code. */
-  readonly errno: number;
-  /** Byte offset in the SQL text of the token at fault, or -1. */
-  readonly offset: number;
-  constructor(errno: number, message: string, offset: number) {
-    super(message);
-    this.errno = errno;
-    this.offset = offset;
-  }
-}
-
-/** Bytes held in C's memory: text and blobs on their way into SQLite. Grows, and is re-used. */
-export class NativeBuffer {
-  #library: Library;
-  #address: Address = 0n;
-  #capacity = 0;
-
-  constructor(library: Library) {
-    this.#library = library;
-  }
-
-  /** Copies the bytes in and returns their address, valid until the next call. */
-  hold(bytes: Uint8Array): Address {
-    if (bytes.length > this.#capacity || !this.#address) {
-      this.free();
-      const capacity = Math.max(bytes.length, 4096);
-      this.#address = this.#library.sqlite3_malloc64(BigInt(capacity));
-      if (!this.#address) throw new SqliteFailure(SQLITE_NOMEM, "out of memory", -1);
-      this.#capacity = capacity;
-    }
-    this.#library.memmove(this.#address, bytes, BigInt(bytes.length));
-    return this.#address;
-  }
-
-  free(): void {
-    this.#library.sqlite3_free(this.#address);
-    this.#address = 0n;
-    this.#capacity = 0;
-  }
-
-  /** Gives back what one exceptionally large value took. */
-  trim(): void {
-    if (this.#capacity > 1 << 20) this.free();
-  }
-}
 
 /** Statements that have not been finalized. */
 export interface OpenStatements extends Iterable<Address> {
@@ -315,186 +267,4 @@ export class Database {
     const { address } = this.#progressHandler;
     this.library.sqlite3_progress_handler(this.handle, instructions, address, 0n);
   }
-}
-
-export class Statement {
-  readonly database: Database;
-  readonly handle: Address;
-  /** It changes no database file by itself; true of BEGIN and COMMIT, too. */
-  readonly readonly: boolean;
-  readonly parameterCount: number;
-  columnCount: number;
-  readonly #library: Library;
-  #parameterNames: (string | null)[] | undefined;
-  #firstNamed: number | undefined;
-
-  constructor(database: Database, handle: Address) {
-    const library = database.library;
-    this.database = database;
-    this.handle = handle;
-    this.#library = library;
-    this.readonly = library.sqlite3_stmt_readonly(handle) !== 0;
-    this.parameterCount = library.sqlite3_bind_parameter_count(handle);
-    this.columnCount = library.sqlite3_column_count(handle);
-  }
-
-  /** Names with their prefix; null for `?`. */
-  get parameterNames(): readonly (string | null)[] {
-    return this.#parameterNames ??= Array.from({ length: this.parameterCount }, (_, i) => {
-      const name = this.#library.sqlite3_bind_parameter_name(this.handle, i + 1);
-      return !name ? null : cString(this.#library, name);
-    });
-  }
-
-  /** The first parameter that has a name, or -1: one that can't be given by position. */
-  get firstNamed(): number {
-    return this.#firstNamed ??= this.parameterNames.findIndex((name) =>
-      name !== null && name[0] !== "?"
-    );
-  }
-
-  /** True for a row, false at the end. */
-  step(): boolean {
-    const rc = this.#library.sqlite3_step(this.handle);
-    if (rc === SQLITE_ROW) return true;
-    if (rc === SQLITE_DONE) return false;
-    throw this.database.failure();
-  }
-
-  /** Ready to be run again. Its code repeats the step's, which has been seen. */
-  reset(): void {
-    this.#library.sqlite3_reset(this.handle);
-  }
-
-  finalize(): void {
-    this.database.finalize(this.handle);
-  }
-
-  /** How often SQLite compiled it again by itself, since the schema had changed. */
-  reprepared(): number {
-    return this.#library.sqlite3_stmt_status(this.handle, SQLITE_STMTSTATUS_REPREPARE, 0);
-  }
-
-  refreshColumnCount(): void {
-    this.columnCount = this.#library.sqlite3_column_count(this.handle);
-  }
-
-  columnName(column: number): string {
-    return cString(this.#library, this.#library.sqlite3_column_name(this.handle, column));
-  }
-
-  columnDecltype(column: number): string | null {
-    const address = this.#library.sqlite3_column_decltype(this.handle, column);
-    return !address ? null : cString(this.#library, address);
-  }
-
-  /** The database, table and column that a column is of; null for an expression. */
-  columnOrigin(column: number): [database: string, table: string, column: string] | null {
-    const library = this.#library;
-    const name = library.sqlite3_column_origin_name?.(this.handle, column);
-    if (!name) return null;
-    return [
-      cString(library, library.sqlite3_column_database_name!(this.handle, column)),
-      cString(library, library.sqlite3_column_table_name!(this.handle, column)),
-      cString(library, name),
-    ];
-  }
-
-  columnType(column: number): number {
-    return this.#library.sqlite3_column_type(this.handle, column);
-  }
-
-  columnDouble(column: number): number {
-    return this.#library.sqlite3_column_double(this.handle, column);
-  }
-
-  columnInt64(column: number): bigint {
-    return this.#library.sqlite3_column_int64(this.handle, column);
-  }
-
-  columnBytes(column: number): number {
-    return this.#library.sqlite3_column_bytes(this.handle, column);
-  }
-
-  /** Bytes of a value as a BLOB, whatever it is. */
-  blobLength(column: number): number {
-    // In this order: the first may convert the value, the second then tells its length.
-    this.#library.sqlite3_column_blob(this.handle, column);
-    return this.#library.sqlite3_column_bytes(this.handle, column);
-  }
-
-  /** Adds a TEXT value to the database's text block and returns its length in bytes. */
-  appendText(column: number): number {
-    // In this order: the first may convert the value, the second then tells its length.
-    const address = this.#library.sqlite3_column_text(this.handle, column);
-    if (!address) throw new SqliteFailure(SQLITE_NOMEM, "out of memory", -1);
-    const length = this.#library.sqlite3_column_bytes(this.handle, column);
-    this.database.appendText(address, length);
-    return length;
-  }
-
-  /**
-   * Copies a TEXT value if it fits and returns its length in bytes. Once a batch this is quicker
-   * than the text block: one copy instead of four calls.
-   */
-  copyText(column: number, into: Uint8Array): number {
-    const address = this.#library.sqlite3_column_text(this.handle, column);
-    if (!address) throw new SqliteFailure(SQLITE_NOMEM, "out of memory", -1);
-    const length = this.#library.sqlite3_column_bytes(this.handle, column);
-    if (length > 0 && length <= into.length) this.#library.memcpy(into, address, BigInt(length));
-    return length;
-  }
-
-  /** Copies a BLOB value of exactly this length. */
-  copyBlob(column: number, into: Uint8Array): void {
-    if (into.length === 0) return;
-    const address = this.#library.sqlite3_column_blob(this.handle, column);
-    if (!address) throw new SqliteFailure(SQLITE_NOMEM, "out of memory", -1);
-    this.#library.memcpy(into, address, BigInt(into.length));
-  }
-
-  /** Moves the database's text block out, filling `into` exactly. */
-  takeText(into: Uint8Array): void {
-    this.database.takeText(into);
-  }
-
-  clearBindings(): void {
-    this.#library.sqlite3_clear_bindings(this.handle);
-  }
-
-  bindNull(index: number): void {
-    this.database.check(this.#library.sqlite3_bind_null(this.handle, index));
-  }
-
-  bindInt(index: number, value: number): void {
-    this.database.check(this.#library.sqlite3_bind_int(this.handle, index, value));
-  }
-
-  bindInt64(index: number, value: bigint): void {
-    this.database.check(this.#library.sqlite3_bind_int64(this.handle, index, value));
-  }
-
-  bindDouble(index: number, value: number): void {
-    this.database.check(this.#library.sqlite3_bind_double(this.handle, index, value));
-  }
-
-  /** Binds bytes at an offset in held values: never a null pointer, so an empty text stays one. */
-  bindText(index: number, values: Address, offset: number, length: number): void {
-    const address = plus(values, offset);
-    this.database.check(
-      this.#library.sqlite3_bind_text(this.handle, index, address, length, SQLITE_TRANSIENT),
-    );
-  }
-
-  /** Likewise a blob. */
-  bindBlob(index: number, values: Address, offset: number, length: number): void {
-    const address = plus(values, offset);
-    this.database.check(
-      this.#library.sqlite3_bind_blob(this.handle, index, address, length, SQLITE_TRANSIENT),
-    );
-  }
-}
-
-function plus(address: Address, offset: number): Address {
-  return typeof address === "number" ? address + offset : address + BigInt(offset);
 }

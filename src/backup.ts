@@ -4,10 +4,11 @@
  * @module
  */
 import { SQLITE_BUSY, SQLITE_DONE, SQLITE_LOCKED } from "../ffi/result_codes.ts";
-import { unlessAborted } from "./thread/abort.ts";
+import { callable, checker, checkSignal, checkTimeout, integer, text } from "./checks.ts";
 import type { Core } from "./core.ts";
 import { OperationalError, ProgrammingError, unwrap } from "./errors.ts";
 import { Scope } from "./scope.ts";
+import { unlessAborted } from "./thread/abort.ts";
 import { Failure } from "./thread/protocol.ts";
 
 /** Options of `backup`; all may be left out. */
@@ -39,6 +40,21 @@ export interface BackupSettings {
   signal: AbortSignal | undefined;
 }
 
+/** Checks the options and fills in the defaults. */
+export const checkBackupOptions: (options: unknown) => BackupSettings = checker<BackupSettings>({
+  pages: [integer("pages", -1), -1],
+  progress: [checkProgress, null],
+  name: [text("name"), "main"],
+  sleep: [checkTimeout, 250],
+  signal: [checkSignal, undefined],
+});
+
+function checkProgress(value: unknown): BackupSettings["progress"] {
+  return value === null
+    ? null
+    : callable<NonNullable<BackupSettings["progress"]>>("progress")(value);
+}
+
 /** Copies until all is done. The target is lent to the source's thread meanwhile. */
 export async function backUp(
   source: Core,
@@ -53,8 +69,8 @@ export async function backUp(
   await scope.open(hold, target.settings.timeout);
   const { promise, resolve } = Promise.withResolvers<void>();
   try {
+    client.lent = promise; // from here on it may not be closed, and nothing else is sent to it
     unwrap(await client.call("lend", []));
-    client.lent = promise; // from here on it may not be closed
     refuseTransaction(target); // what was called before has been answered now
     await copy(source, target, hold, settings);
   } finally {

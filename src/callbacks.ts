@@ -8,11 +8,13 @@
  */
 import { SQLITE_DENY, SQLITE_IGNORE } from "../ffi/constants.ts";
 import { SQLITE_OK } from "../ffi/result_codes.ts";
+import { foldCase } from "../ffi/text.ts";
+import { checker, INT_MAX, oneOf, text } from "./checks.ts";
 import { Control } from "./control.ts";
 import type { Core } from "./core.ts";
 import { ProgrammingError } from "./errors.ts";
 import { makeHook } from "./hook.ts";
-import type { Hook } from "./thread/client.ts";
+import type { Hook } from "./thread/answers.ts";
 import { type SqlValue, typeName } from "./values.ts";
 
 /** What SQLite is given back: a value that can be bound, or a promise of one. */
@@ -63,12 +65,21 @@ export type Authorizer = (
 
 const SQLITE_DETERMINISTIC = 0x800;
 const SQLITE_DIRECTONLY = 0x80000;
-const INT_MAX = 2 ** 31 - 1;
+
+const TRUTH = { convert: (result: unknown) => result ? 1 : 0 };
+
+/** What an authorizer can answer besides that the action is denied. */
+const ANSWERS: ReadonlySet<unknown> = new Set([SQLITE_OK, SQLITE_IGNORE]);
 
 /** The methods of an aggregate, as the other side numbers them. */
 const METHODS = ["step", "finalize", "value", "inverse"] as const;
 
 const encoder = new TextEncoder();
+
+const checkFunctionOptions = checker<Required<{ [K in keyof FunctionOptions]: boolean }>>({
+  deterministic: [oneOf("deterministic", true, false), false],
+  directOnly: [oneOf("directOnly", true, false), false],
+});
 
 export abstract class Callbacks<R> extends Control<R> {
   readonly #core: Core;
@@ -99,29 +110,25 @@ export abstract class Callbacks<R> extends Control<R> {
     name: string,
     argCount: number,
     fn: SqlFunction | ModuleFunction | null,
-    { deterministic = false, directOnly = false }: FunctionOptions = {},
+    options: FunctionOptions = {},
   ): Promise<void> {
+    const key = functionKey(name, argCount);
+    const { deterministic, directOnly } = checkFunctionOptions(options);
     const flags = (deterministic ? SQLITE_DETERMINISTIC : 0) | (directOnly ? SQLITE_DIRECTONLY : 0);
-    checkCount(argCount);
+    const core = this.#core;
     if (isModuleFunction(fn)) {
       const { module, export: exported = "default" } = fn;
-      const request = [name, argCount, flags, String(module), exported] as const;
-      const key = `function ${checkName(name)} ${argCount}`;
-      return await this.#register(
-        key,
-        null,
-        () => this.#core.perform("createModuleFunction", [...request]),
-      );
+      const request: [string, number, number, string, string] = //
+        [name, argCount, flags, String(module), exported];
+      await this.#register(key, null, () => core.perform("createModuleFunction", request));
+      return;
     }
     checkCallable(fn);
     const hook = fn &&
-      makeHook(this.#core, (values) => fn(...values), "user-defined function raised exception");
-    const key = `function ${checkName(name)} ${argCount}`;
-    await this.#register(
-      key,
-      hook,
-      (number) => this.#core.perform("createFunction", [name, argCount, flags, number]),
-    );
+      makeHook(core, (values) => fn(...values), "user-defined function raised exception");
+    const register = (number: number | null) =>
+      core.perform("createFunction", [name, argCount, flags, number]);
+    await this.#register(key, hook, register);
   }
 
   /**
@@ -151,25 +158,24 @@ export abstract class Callbacks<R> extends Control<R> {
 
   /**
    * Makes a collation: of two texts the first is less, equal or greater as the result is negative,
-   * 0 or positive. With null it is removed. Source: `sqlite3`'s `create_collation`.
+   * 0 or positive. With null it is removed. When it throws, the call rejects; SQLite may have taken
+   * the texts for equal, so roll back what has written to an index of it. Source: `sqlite3`'s `create_collation`.
    */
   async createCollation(
     name: string,
     compare: ((one: string, other: string) => number | Promise<number>) | null,
   ): Promise<void> {
+    const key = collationKey(name);
     checkCallable(compare);
-    const hook = compare &&
-      makeHook(
-        this.#core,
-        ([one, other]) => compare(one as string, other as string),
-        "user-defined collation raised exception",
-        (result) => Math.sign(Number(result)) || 0,
-      );
-    await this.#register(
-      `collation ${checkName(name)}`,
-      hook,
-      (number) => this.#core.perform("createCollation", [name, number]),
+    const hook = compare && makeHook(
+      this.#core,
+      ([one, other]) => compare(one as string, other as string),
+      "user-defined collation raised exception",
+      { convert: (result) => Math.sign(Number(result)) || 0, heard: false },
     );
+    const register = (number: number | null) =>
+      this.#core.perform("createCollation", [name, number]);
+    await this.#register(key, hook, register);
   }
 
   /**
@@ -184,7 +190,7 @@ export abstract class Callbacks<R> extends Control<R> {
         this.#core,
         (values) => authorize(...values as unknown as Parameters<Authorizer>),
         "authorizer raised exception",
-        (result) => result === SQLITE_OK || result === SQLITE_IGNORE ? result : SQLITE_DENY,
+        { convert: (result) => ANSWERS.has(result) ? result : SQLITE_DENY },
       );
     await this.#register(
       "authorizer",
@@ -202,9 +208,8 @@ export abstract class Callbacks<R> extends Control<R> {
     if (progress && !(Number.isInteger(n) && n >= 1 && n <= INT_MAX)) {
       throw new ProgrammingError("A number of instructions is an integer from 1 on");
     }
-    const truth = (result: unknown) => result ? 1 : 0;
     const hook = progress &&
-      makeHook(this.#core, () => progress(), "progress raised exception", truth);
+      makeHook(this.#core, () => progress(), "progress raised exception", TRUTH);
     await this.#register(
       "progress",
       hook,
@@ -225,7 +230,9 @@ export abstract class Callbacks<R> extends Control<R> {
 
   /**
    * Has a function told each row that is inserted, updated or deleted: `SQLITE_INSERT`,
-   * `SQLITE_UPDATE` or `SQLITE_DELETE`, the names of the database and the table, and the rowid.
+   * `SQLITE_UPDATE` or `SQLITE_DELETE`, the names of the database and the table, and the rowid. The
+   * statement does not wait for it. When it throws, the call rejects with an `OperationalError`, but
+   * the change has been made: roll back.
    * Source: https://sqlite.org/c3ref/update_hook.html
    */
   async setUpdateHook(
@@ -234,8 +241,12 @@ export abstract class Callbacks<R> extends Control<R> {
       | null,
   ): Promise<void> {
     checkCallable(hook);
-    const made = hook &&
-      makeHook(this.#core, (values) => hook(...values as unknown as Parameters<typeof hook>), "");
+    const made = hook && makeHook(
+      this.#core,
+      (values) => hook(...values as unknown as Parameters<typeof hook>),
+      "update hook raised exception",
+      { convert: () => null, heard: false },
+    );
     await this.#register("update", made, (number) => this.#core.perform("setUpdateHook", [number]));
   }
 
@@ -246,12 +257,11 @@ export abstract class Callbacks<R> extends Control<R> {
    */
   async setCommitHook(hook: (() => unknown) | null): Promise<void> {
     checkCallable(hook);
-    const truth = (result: unknown) => result ? 1 : 0;
-    const made = hook && makeHook(this.#core, () => hook(), "commit hook raised exception", truth);
+    const made = hook && makeHook(this.#core, () => hook(), "commit hook raised exception", TRUTH);
     await this.#register("commit", made, (number) => this.#core.perform("setCommitHook", [number]));
   }
 
-  /** Has a function called after each ROLLBACK. */
+  /** Has a function called after each ROLLBACK. What it throws is ignored. */
   async setRollbackHook(hook: (() => unknown) | null): Promise<void> {
     checkCallable(hook);
     const made = hook && makeHook(this.#core, () => hook(), "");
@@ -268,8 +278,8 @@ export abstract class Callbacks<R> extends Control<R> {
     type: (new () => Aggregate) | null,
     window: boolean,
   ): Promise<void> {
+    const key = functionKey(name, argCount);
     checkCallable(type);
-    checkCount(argCount);
     if (type) this.#core.client.hasAggregates = true;
     const instances = new Map<number, Aggregate>();
     const call = async (values: SqlValue[]): Promise<unknown> => {
@@ -289,12 +299,9 @@ export abstract class Callbacks<R> extends Control<R> {
         ? `user-defined aggregate's '${method}' method not defined`
         : `user-defined aggregate's '${method}' method raised error`;
     });
-    const key = `function ${checkName(name)} ${argCount}`;
-    await this.#register(
-      key,
-      hook,
-      (number) => this.#core.perform("createAggregate", [name, argCount, window, number]),
-    );
+    const register = (number: number | null) =>
+      this.#core.perform("createAggregate", [name, argCount, window, number]);
+    await this.#register(key, hook, register);
   }
 
   /** Has a hook take the place of what is registered under the key. */
@@ -337,16 +344,22 @@ function checkCallable(value: unknown): void {
   throw new ProgrammingError(`parameter must be callable, got ${typeName(value)}`);
 }
 
-function checkCount(count: number): void {
-  if (Number.isInteger(count) && count >= -1 && count <= 127) return;
-  throw new ProgrammingError("A number of arguments is an integer from -1 to 127");
+/** What a function is known by: its name, and how many arguments it has. Checks both. */
+export function functionKey(name: string, argCount: number): string {
+  if (!Number.isInteger(argCount) || argCount < -1 || argCount > 127) {
+    throw new ProgrammingError("A number of arguments is an integer from -1 to 127");
+  }
+  return `function ${checkName(name)} ${argCount}`;
 }
 
-/** Checks a name, and gives what it is known by: the case of ASCII letters does not matter. */
-function checkName(name: unknown): string {
-  if (typeof name !== "string" || name.includes("\0") || !name.isWellFormed()) {
-    throw new ProgrammingError("A name is a string without null characters");
+/** Likewise a collation. */
+export function collationKey(name: string): string {
+  return `collation ${checkName(name)}`;
+}
+
+function checkName(name: string): string {
+  if (encoder.encode(text("name")(name)).length > 255) {
+    throw new ProgrammingError("A name is up to 255 bytes");
   }
-  if (encoder.encode(name).length > 255) throw new ProgrammingError("A name is up to 255 bytes");
-  return name.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
+  return foldCase(name);
 }

@@ -6,7 +6,7 @@
 import process from "node:process";
 import { type Library, LibraryError, load } from "../ffi/libsqlite3.ts";
 import { RemoteDatabase } from "../ffi/remote.ts";
-import { backUp, type BackupOptions } from "./backup.ts";
+import { backUp, type BackupOptions, checkBackupOptions } from "./backup.ts";
 import { Sessions } from "./session.ts";
 import { Core } from "./core.ts";
 import { InterfaceError, ProgrammingError, unwrap } from "./errors.ts";
@@ -15,7 +15,6 @@ import {
   type Autocommit,
   type CallOptions,
   checkAutocommit,
-  checkBackupOptions,
   checkDatabase,
   checkIsolationLevel,
   checkOptions,

@@ -13,8 +13,9 @@ import {
   SQLITE_LIMIT_WORKER_THREADS,
 } from "../ffi/constants.ts";
 import { Blob } from "./blob.ts";
+import { checker, checkSignal, INT_MAX, oneOf, text } from "./checks.ts";
 import type { Core } from "./core.ts";
-import { checkFilter, dump, type DumpOptions } from "./dump.ts";
+import { checkDumpOptions, dump, type DumpOptions } from "./dump.ts";
 import { DataError, NotSupportedError, ProgrammingError } from "./errors.ts";
 import { Executor } from "./executor.ts";
 import type { CallOptions } from "./options.ts";
@@ -23,9 +24,6 @@ import { typeName } from "./values.ts";
 
 /** How thorough a checkpoint is: https://sqlite.org/c3ref/wal_checkpoint_v2.html */
 const CHECKPOINT_MODES = { PASSIVE: 0, FULL: 1, RESTART: 2, TRUNCATE: 3 } as const;
-
-const INT_MIN = -(2 ** 31);
-const INT_MAX = 2 ** 31 - 1;
 
 /** What a checkpoint has found and done. */
 export interface Checkpoint {
@@ -40,6 +38,35 @@ export interface NameOptions {
   /** `"main"` (default), `"temp"`, or the name given with ATTACH. */
   name?: string | undefined;
 }
+
+/** Options of `blobOpen`. */
+export interface BlobOptions extends NameOptions {
+  /** It is not to be written. Default false. */
+  readonly?: boolean | undefined;
+}
+
+/** Options of `checkpoint`. */
+export interface CheckpointOptions extends NameOptions, CallOptions {
+  /** How thorough it is. Default `"PASSIVE"`. */
+  mode?: keyof typeof CHECKPOINT_MODES | undefined;
+}
+
+const name: [check: (value: unknown) => string, fallback: string] = [text("name"), "main"];
+const checkNameOptions = checker<{ name: string }>({ name });
+const checkBlobOptions = checker<{ name: string; readonly: boolean }>({
+  name,
+  readonly: [oneOf("readonly", true, false), false],
+});
+const checkCheckpointOptions = checker<
+  { name: string; mode: keyof typeof CHECKPOINT_MODES; signal: AbortSignal | undefined }
+>({
+  name,
+  mode: [oneOf("mode", "PASSIVE", "FULL", "RESTART", "TRUNCATE"), "PASSIVE"],
+  signal: [checkSignal, undefined],
+});
+const checkExtensionOptions = checker<{ entryPoint: string | null }>({
+  entryPoint: [text("entryPoint"), null],
+});
 
 export abstract class Control<R> extends Executor<R> {
   readonly #core: Core;
@@ -65,7 +92,7 @@ export abstract class Control<R> extends Executor<R> {
     if (!Number.isInteger(category) || category < 0 || category > SQLITE_LIMIT_WORKER_THREADS) {
       throw new ProgrammingError("'category' is out of bounds");
     }
-    if (!Number.isInteger(limit) || limit < INT_MIN || limit > INT_MAX) {
+    if (!Number.isInteger(limit) || limit < ~INT_MAX || limit > INT_MAX) {
       throw new ProgrammingError("A limit is an integer of 32 bits");
     }
     const before = await this.#core.perform("limit", [category, limit]);
@@ -103,7 +130,7 @@ export abstract class Control<R> extends Executor<R> {
    * is none of that name. Source: `sqlite3`'s `serialize`, https://sqlite.org/c3ref/serialize.html
    */
   async serialize(options: NameOptions = {}): Promise<Uint8Array> {
-    return await this.#core.perform("serialize", [checkName(options)]);
+    return await this.#core.perform("serialize", [checkNameOptions(options).name]);
   }
 
   /**
@@ -116,7 +143,8 @@ export abstract class Control<R> extends Executor<R> {
     if (!(bytes instanceof Uint8Array)) {
       throw new ProgrammingError(`deserialize() takes a Uint8Array, got ${typeName(bytes)}`);
     }
-    await this.#core.perform("deserialize", [bytes.slice(), checkName(options)]);
+    const { name } = checkNameOptions(options);
+    await this.#core.perform("deserialize", [bytes.slice(), name]);
   }
 
   /**
@@ -125,7 +153,7 @@ export abstract class Control<R> extends Executor<R> {
    * `transaction()` for that. Source: `sqlite3`'s `iterdump`, whose output it is.
    */
   iterDump(options: DumpOptions = {}): AsyncIterableIterator<string> {
-    return dump(this.#core, checkFilter(options));
+    return dump(this.#core, checkDumpOptions(options).filter);
   }
 
   /**
@@ -136,7 +164,7 @@ export abstract class Control<R> extends Executor<R> {
     table: string,
     column: string,
     rowid: number | bigint,
-    options: NameOptions & { readonly?: boolean | undefined } = {},
+    options: BlobOptions = {},
   ): Request<Blob> {
     return asRequest(this.#blobOpen(table, column, rowid, options));
   }
@@ -145,16 +173,15 @@ export abstract class Control<R> extends Executor<R> {
     table: string,
     column: string,
     rowid: number | bigint,
-    options: NameOptions & { readonly?: boolean | undefined },
+    options: BlobOptions,
   ): Promise<Blob> {
-    const names = [checkName(options), checkText("table", table), checkText("column", column)];
+    const { name, readonly } = checkBlobOptions(options);
+    const value = [text("table")(table), text("column")(column)] as const;
     const row = Number.isSafeInteger(rowid) ? BigInt(rowid) : rowid;
     if (typeof row !== "bigint" || BigInt.asIntN(64, row) !== row) {
       throw new DataError("A rowid is an integer of 64 bits");
     }
-    const [name, ...rest] = names as [string, string, string];
-    const request = [name, ...rest, row, options.readonly === true] as const;
-    const [id, length] = await this.#core.perform("openBlob", [...request]);
+    const [id, length] = await this.#core.perform("openBlob", [name, ...value, row, readonly]);
     return new Blob(this.#core, id, length);
   }
 
@@ -172,14 +199,10 @@ export abstract class Control<R> extends Executor<R> {
    */
   async loadExtension(
     path: string,
-    { entryPoint }: { entryPoint?: string | undefined } = {},
+    options: { entryPoint?: string | undefined } = {},
   ): Promise<void> {
-    for (const text of [path, entryPoint ?? ""]) {
-      if (typeof text !== "string" || text.includes("\0") || !text.isWellFormed()) {
-        throw new ProgrammingError("A path and an entry point are strings without null characters");
-      }
-    }
-    await this.#core.perform("loadExtension", [path, entryPoint ?? null]);
+    const { entryPoint } = checkExtensionOptions(options);
+    await this.#core.perform("loadExtension", [text("path")(path), entryPoint]);
   }
 
   /**
@@ -188,14 +211,9 @@ export abstract class Control<R> extends Executor<R> {
    * `OperationalError` of code `SQLITE_BUSY` when others are in the way for too long.
    * Source: https://sqlite.org/c3ref/wal_checkpoint_v2.html
    */
-  async checkpoint(
-    options: NameOptions & CallOptions & { mode?: keyof typeof CHECKPOINT_MODES | undefined } = {},
-  ): Promise<Checkpoint> {
-    const { mode = "PASSIVE", signal } = options;
-    if (!Object.hasOwn(CHECKPOINT_MODES, mode)) {
-      throw new ProgrammingError(`Bad mode: expected PASSIVE, FULL, RESTART or TRUNCATE`);
-    }
-    const request = [checkName(options), CHECKPOINT_MODES[mode]] as [string, number];
+  async checkpoint(options: CheckpointOptions = {}): Promise<Checkpoint> {
+    const { name, mode, signal } = checkCheckpointOptions(options);
+    const request: [string, number] = [name, CHECKPOINT_MODES[mode]];
     const [log, checkpointed] = await this.#core.perform("checkpoint", request, { signal });
     return { log, checkpointed };
   }
@@ -210,14 +228,4 @@ function checkConfig(op: unknown): number {
     return op as number;
   }
   throw new ProgrammingError(`Unknown config 'op': ${String(op)}`);
-}
-
-/** The name of a database, checked. */
-export function checkName({ name = "main" }: NameOptions): string {
-  return checkText("database", name);
-}
-
-function checkText(of: string, name: unknown): string {
-  if (typeof name === "string" && !name.includes("\0") && name.isWellFormed()) return name;
-  throw new ProgrammingError(`A ${of}'s name is a string without null characters`);
 }

@@ -9,7 +9,8 @@ import { checkCallOptions, type Settings } from "./options.ts";
 import type { ColumnDescription } from "./row.ts";
 import type { Waiting } from "./line.ts";
 import { Scope } from "./scope.ts";
-import type { Client, Hook } from "./thread/client.ts";
+import type { Hook } from "./thread/answers.ts";
+import type { Client } from "./thread/client.ts";
 import { converterKeys } from "./types.ts";
 import type { Operation, Reply, Request as Operands } from "./thread/protocol.ts";
 import type { Signal } from "./thread/abort.ts";
@@ -30,6 +31,7 @@ export class Core {
   readonly client: Client;
   /** The connection as a scope: what is not inside of a transaction runs here. */
   readonly scope: Scope;
+  readonly #waiting: Waiting;
   #converters = 0;
   #lastHook = 0;
   #lastResult = 0;
@@ -40,6 +42,7 @@ export class Core {
     this.client = client;
     this.settings = settings;
     this.limits = limits;
+    this.#waiting = { timeout: settings.timeout, signal: undefined };
     this.statements = new StatementCache(settings.cachedStatements);
     this.scope = new Scope("the connection", null, undefined, () => client.openSince);
     client.onTransactionEnd = () => this.scope.advance();
@@ -48,7 +51,8 @@ export class Core {
 
   /** How a call waits for its turn. Throws a `ProgrammingError` for bad options. */
   waiting(options?: unknown): Waiting {
-    return { timeout: this.settings.timeout, signal: checkCallOptions(options).signal };
+    if (options === undefined) return this.#waiting;
+    return { timeout: this.#waiting.timeout, signal: checkCallOptions(options).signal };
   }
 
   /** Has the worker do something, in its turn. */

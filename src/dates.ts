@@ -39,11 +39,16 @@ export function registerDates(): void {
 
 function toDate(bytes: Uint8Array): Date {
   const text = decoder.decode(bytes);
-  const [, day, time = "00:00", zone = "Z"] = DATE_TIME.exec(text) ?? [];
+  const [, day = "", time = "00:00", zone = "Z"] = DATE_TIME.exec(text) ?? [];
   // No more than milliseconds: runtimes differ in what they do with further digits.
   const date = new Date(`${day}T${time.replace(/(\.\d{3})\d+$/, "$1")}${zone}`);
-  if (Number.isNaN(date.getTime())) throw new DataError(`Not a date: '${text}'`);
+  if (Number.isNaN(date.getTime()) || !exists(day)) throw new DataError(`Not a date: '${text}'`);
   return date;
+}
+
+/** Whether there is such a day: some runtimes take the 30th of February for one in March. */
+function exists(day: string): boolean {
+  return new Date(`${day}T00:00Z`).getUTCDate() === Number(day.slice(-2));
 }
 
 /** What is used of Temporal, which not every runtime has. */

@@ -3,8 +3,8 @@
  *
  * @module
  */
+import { checker, refuse } from "./checks.ts";
 import type { Core } from "./core.ts";
-import { ProgrammingError } from "./errors.ts";
 import { Result } from "./result.ts";
 import { quoteName } from "./thread/sql.ts";
 import { encodeParameters, type SqlValue } from "./values.ts";
@@ -48,15 +48,20 @@ export async function* dump(core: Core, filter: string | null): AsyncGenerator<s
       const quoted = quoteText(name);
       yield "INSERT INTO sqlite_master(type,name,tbl_name,rootpage,sql)" +
         `VALUES('table',${quoted},${quoted},0,${quoteText(sql)});`;
-    } else yield `${sql};`;
+    } else yield ended(sql);
     yield* inserts(core, name);
   }
   for (const [, , sql] of await schema(core, "IN ('index', 'trigger', 'view')", filter, "")) {
-    yield `${sql};`;
+    yield ended(sql);
   }
   if (writable) yield "PRAGMA writable_schema=OFF;";
   yield* sequence;
   yield "COMMIT;";
+}
+
+/** A statement with its semicolon, which may not be part of a comment. */
+function ended(sql: string): string {
+  return /--[^\n]*$/.test(sql) ? `${sql}\n;` : `${sql};`;
 }
 
 /** What SQLite before 3.41 can't read again. */
@@ -66,7 +71,10 @@ const INFINITE = new Map<SqlValue, string>([["Inf", "9.0e+999"], ["-Inf", "-9.0e
 async function* inserts(core: Core, table: string): AsyncGenerator<string, void, void> {
   const name = quoteName(table);
   const columns = (await all(core, `PRAGMA table_info(${name})`)).map(([, column]) => {
-    return `quote(${quoteName(String(column))})`;
+    const name = quoteName(String(column));
+    // quote() ends at a null character, and would lose what follows it.
+    return `CASE WHEN typeof(${name}) = 'text' AND instr(${name}, char(0)) ` +
+      `THEN 'CAST(X''' || hex(${name}) || ''' AS TEXT)' ELSE quote(${name}) END`;
   });
   const result = new Result(core, core.scope);
   try {
@@ -118,8 +126,11 @@ async function all(core: Core, sql: string, parameters: string[] = []): Promise<
 }
 
 /** Checks the options. */
-export function checkFilter(options: unknown): string | null {
-  const { filter = null } = options as DumpOptions;
+export const checkDumpOptions: (options: unknown) => { filter: string | null } = checker<
+  { filter: string | null }
+>({ filter: [checkFilter, null] });
+
+function checkFilter(filter: unknown): string | null {
   if (filter === null || typeof filter === "string") return filter || null; // as Python has it
-  throw new ProgrammingError("A filter is a string");
+  refuse("filter", "a string", filter);
 }

@@ -6,27 +6,35 @@
 import type { Core } from "./core.ts";
 import { ProgrammingError } from "./errors.ts";
 import { callFor } from "./inside.ts";
-import type { Answer, Hook } from "./thread/client.ts";
+import type { Answer, Hook } from "./thread/answers.ts";
 import { type Inbox, type Plain, Writer } from "./thread/codec.ts";
 import { ANSWERED, Failure, THREW, TOO_BIG } from "./thread/protocol.ts";
 import { encodeResult, type SqlValue } from "./values.ts";
 
+export interface HookOptions {
+  /** Makes what SQLite is given of the result. */
+  readonly convert?: (result: unknown) => unknown;
+  /** Whether SQLite takes an error from it; if not, the call is failed for it. Default true. */
+  readonly heard?: boolean;
+}
+
 /**
- * A function as the client calls it. `failed` says what SQLite is told when it throws; with "" it is
- * told nothing, and the throw is nobody's cause.
+ * A function as the client calls it. `failed` says what went wrong when it throws; with "" nobody is
+ * told.
  */
 export function makeHook(
   core: Core,
   call: (values: SqlValue[]) => unknown,
   failed: string | ((error: unknown, values: Plain[]) => string),
-  convert: (result: unknown) => unknown = (result) => result,
+  { convert = (result) => result, heard = true }: HookOptions = {},
 ): Hook {
   return (inbox: Inbox) => {
     let values: Plain[] = [];
     const fail = (error: unknown): Answer => {
       const message = typeof failed === "string" ? failed : failed(error, values);
       const answer = { status: THREW, bytes: encodeText(message) };
-      return failed === "" ? answer : { ...answer, thrown: { error } };
+      if (failed === "") return answer;
+      return { ...answer, thrown: { error, message: heard ? null : message } };
     };
     const finish = (result: unknown): Answer => {
       try {
@@ -34,7 +42,7 @@ export function makeHook(
         if (!(bytes instanceof Failure)) return { status: ANSWERED, bytes };
         const error = new ProgrammingError(`A function returned: ${bytes.message}`);
         if (bytes.kind !== "DataError") return fail(error);
-        return { status: TOO_BIG, bytes: new Uint8Array([0]), thrown: { error } };
+        return { status: TOO_BIG, bytes: new Uint8Array([0]), thrown: { error, message: null } };
       } catch (error) {
         return fail(error);
       }

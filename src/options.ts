@@ -1,16 +1,15 @@
 /**
- * The options of a connection, checked.
+ * The options of a connection, of its calls, of a transaction, and of a pool.
  *
  * @module
  */
 import { isAbsolute } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { BackupSettings } from "./backup.ts";
+import { checker, checkSignal, checkTimeout, integer, oneOf, refuse } from "./checks.ts";
 import { ProgrammingError } from "./errors.ts";
 import type { RowFactory } from "./row.ts";
 import type { Row } from "./row.ts";
 import type { SqlValue } from "./values.ts";
-import { typeName } from "./values.ts";
 import type { Autocommit, IsolationLevel } from "./thread/protocol.ts";
 
 export type { Autocommit, IsolationLevel };
@@ -87,39 +86,6 @@ export interface Settings {
   signal: AbortSignal | undefined;
 }
 
-const INT_MAX = 2 ** 31 - 1;
-
-function refuse(name: string, expected: string, value: unknown): never {
-  const got = typeof value === "string"
-    ? `'${value}'`
-    : typeof value === "object"
-    ? typeName(value)
-    : String(value);
-  throw new ProgrammingError(`Bad ${name}: expected ${expected}, got ${got}`);
-}
-
-function integer(name: string, least: number): (value: unknown) => number {
-  return (value) => {
-    if (typeof value === "number" && Number.isInteger(value) && value >= least) {
-      if (value <= INT_MAX) return value;
-    }
-    refuse(name, `an integer from ${least} to ${INT_MAX}`, value);
-  };
-}
-
-function oneOf<T>(name: string, ...values: readonly T[]): (value: unknown) => T {
-  return (value) => {
-    if (values.includes(value as T)) return value as T;
-    refuse(name, values.map((v) => typeof v === "string" ? `'${v}'` : v).join(" or "), value);
-  };
-}
-
-/** Checks a timeout in milliseconds. */
-export function checkTimeout(value: unknown): number {
-  if (typeof value === "number" && value >= 0) return Math.min(value, INT_MAX);
-  refuse("timeout", "milliseconds, 0 or more", value);
-}
-
 /** Checks an isolation level, of any case. */
 export function checkIsolationLevel(value: unknown): IsolationLevel {
   if (value === null) return null;
@@ -173,15 +139,8 @@ function checkLibrary(value: unknown): string {
   refuse("library", "an absolute path", value);
 }
 
-function checkSignal(value: unknown): AbortSignal {
-  if (value instanceof AbortSignal) return value;
-  refuse("signal", "an AbortSignal", value);
-}
-
-/** Each option's check and default. */
-type Checks<S> = { [K in keyof S]: [check: (value: unknown) => S[K], fallback: S[K]] };
-
-const CHECKS: Checks<Settings> = {
+/** Checks all options and fills in the defaults. Throws a `ProgrammingError` for a bad one. */
+export const checkOptions: (options: unknown) => Settings = checker<Settings>({
   timeout: [checkTimeout, 5000],
   isolationLevel: [checkIsolationLevel, "DEFERRED"],
   autocommit: [checkAutocommit, "legacy"],
@@ -196,28 +155,7 @@ const CHECKS: Checks<Settings> = {
   integers: [oneOf<Integers>("integers", "auto", "bigint", "number"), "auto"],
   library: [checkLibrary, null],
   signal: [checkSignal, undefined],
-};
-
-/** Checks all options and fills in the defaults. Throws a `ProgrammingError` for a bad one. */
-export function checkOptions(options: unknown): Settings {
-  return checkAgainst(CHECKS, options);
-}
-
-function checkAgainst<S>(checks: Checks<S>, options: unknown): S {
-  if (typeof options !== "object" || options === null) {
-    refuse("options", "an object", options);
-  }
-  const given = options as Record<string, unknown>;
-  for (const name of Object.keys(given)) {
-    if (!Object.hasOwn(checks, name)) throw new ProgrammingError(`Unknown option: ${name}`);
-  }
-  const entries = Object.entries(checks) as [string, Checks<S>[keyof S]][];
-  const settings = entries.map(([name, [check, fallback]]) => [
-    name,
-    given[name] === undefined ? fallback : check(given[name]),
-  ]);
-  return Object.fromEntries(settings);
-}
+});
 
 /** The file name that SQLite is to be given. */
 export function checkDatabase(database: unknown, uri: boolean): string {
@@ -248,13 +186,10 @@ export interface CallOptions {
   signal?: AbortSignal | undefined;
 }
 
-const NO_OPTIONS: { signal: AbortSignal | undefined } = { signal: undefined };
-const CALL_CHECKS: Checks<typeof NO_OPTIONS> = { signal: [checkSignal, undefined] };
-
 /** Checks the options of a single call. */
-export function checkCallOptions(options: unknown): typeof NO_OPTIONS {
-  return options === undefined ? NO_OPTIONS : checkAgainst(CALL_CHECKS, options);
-}
+export const checkCallOptions: (options: unknown) => { signal: AbortSignal | undefined } = checker<
+  { signal: AbortSignal | undefined }
+>({ signal: [checkSignal, undefined] });
 
 /** The options of a transaction with their defaults filled in. */
 export interface TransactionSettings {
@@ -267,7 +202,10 @@ export interface TransactionSettings {
 
 type Mode = NonNullable<IsolationLevel>;
 
-const TRANSACTION_CHECKS: Checks<TransactionSettings> = {
+/** Checks the options of a transaction and fills in the defaults. */
+export const checkTransactionOptions: (options: unknown) => TransactionSettings = checker<
+  TransactionSettings
+>({
   mode: [oneOf<Mode>("mode", "DEFERRED", "IMMEDIATE", "EXCLUSIVE"), "DEFERRED"],
   nested: [
     oneOf<TransactionSettings["nested"]>("nested", "savepoint", "join", "error"),
@@ -276,31 +214,7 @@ const TRANSACTION_CHECKS: Checks<TransactionSettings> = {
   timeout: [checkTimeout, undefined],
   signal: [checkSignal, undefined],
   retries: [integer("retries", 0), 0],
-};
-
-/** Checks the options of a transaction and fills in the defaults. */
-export function checkTransactionOptions(options: unknown = {}): TransactionSettings {
-  return checkAgainst(TRANSACTION_CHECKS, options);
-}
-
-const BACKUP_CHECKS: Checks<BackupSettings> = {
-  pages: [integer("pages", -1), -1],
-  progress: [(value) => {
-    if (value === null || typeof value === "function") return value as BackupSettings["progress"];
-    refuse("progress", "a function", value);
-  }, null],
-  name: [(value) => {
-    if (typeof value === "string" && !value.includes("\0") && value.isWellFormed()) return value;
-    refuse("name", "a string without null characters", value);
-  }, "main"],
-  sleep: [checkTimeout, 250],
-  signal: [checkSignal, undefined],
-};
-
-/** Checks the options of a backup and fills in the defaults. */
-export function checkBackupOptions(options: unknown): BackupSettings {
-  return checkAgainst(BACKUP_CHECKS, options);
-}
+});
 
 /** Checks the options of a pool: the number of readers, and what each connection is opened with. */
 export function checkPoolOptions<R>(options: unknown): [readers: number, ConnectOptions<R>] {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { collationKey, functionKey } from "./callbacks.ts";
 import { connect, type Connection, coreOf } from "./connection.ts";
 import { asCursorRequest, Cursor, type CursorRequest, finish, whenRead } from "./cursor.ts";
 import { SQLITE_BUSY, SQLITE_ERROR } from "../ffi/result_codes.ts";
@@ -244,8 +245,7 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
     options?: CallOptions,
   ): Promise<T> {
     this.#check();
-    if (this.#readers.most === 0) return await this.write(work, options);
-    if (this.#writer.held) return await this.write(work, options);
+    if (this.#readers.most === 0 || this.#writer.held) return await this.write(work, options);
     const current = this.#readers.current();
     if (current) return await work(current);
     return await this.#count(this.#read(work, coreOf(this.#writer.connection).waiting(options)));
@@ -276,12 +276,12 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
 
   /** Makes a function on every connection. See `Connection.createFunction`. */
   async createFunction(...args: Parameters<Connection<R>["createFunction"]>): Promise<void> {
-    await this.#onEvery(`function ${args[0]} ${args[1]}`, (one) => one.createFunction(...args));
+    await this.#onEvery(functionKey(args[0], args[1]), (one) => one.createFunction(...args));
   }
 
   /** Makes an aggregate on every connection. See `Connection.createAggregate`. */
   async createAggregate(...args: Parameters<Connection<R>["createAggregate"]>): Promise<void> {
-    await this.#onEvery(`function ${args[0]} ${args[1]}`, (one) => one.createAggregate(...args));
+    await this.#onEvery(functionKey(args[0], args[1]), (one) => one.createAggregate(...args));
   }
 
   /** Makes a window function on every connection. See `Connection.createWindowFunction`. */
@@ -289,12 +289,12 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
     ...args: Parameters<Connection<R>["createWindowFunction"]>
   ): Promise<void> {
     const make = (one: Connection<R>) => one.createWindowFunction(...args);
-    await this.#onEvery(`function ${args[0]} ${args[1]}`, make);
+    await this.#onEvery(functionKey(args[0], args[1]), make);
   }
 
   /** Makes a collation on every connection. See `Connection.createCollation`. */
   async createCollation(...args: Parameters<Connection<R>["createCollation"]>): Promise<void> {
-    await this.#onEvery(`collation ${args[0]}`, (one) => one.createCollation(...args));
+    await this.#onEvery(collationKey(args[0]), (one) => one.createCollation(...args));
   }
 
   /**

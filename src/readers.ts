@@ -6,6 +6,7 @@
  */
 import { type Connection, coreOf } from "./connection.ts";
 import { toFailure, unwrap } from "./errors.ts";
+import { isHeld } from "./hold.ts";
 import { Line, type Waiting } from "./line.ts";
 
 /** Whether a connection can still be used. */
@@ -54,10 +55,7 @@ export class Readers<R> {
 
   /** The reader lent to the code that is running. */
   current(): Connection<R> | undefined {
-    for (const reader of this.#lent) {
-      const { scope } = coreOf(reader);
-      if (scope.current() !== scope) return reader;
-    }
+    for (const reader of this.#lent) if (isHeld(reader)) return reader;
     return undefined;
   }
 
@@ -94,7 +92,7 @@ export class Readers<R> {
   }
 
   async #offer(reader: Connection<R>): Promise<void> {
-    if (this.#closed) await reader.close();
+    if (this.#closed) await closeAnyway(reader);
     else if (this.#line.length > 0) this.#line.admit(this.#lend(reader));
     else this.#idle.push(reader);
   }

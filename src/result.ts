@@ -23,7 +23,7 @@ export class Result {
   insertedRowId: number | bigint | null = null;
   description: readonly ColumnDescription[] | null = null;
   /** Called once no rows are left in the worker, if some were when it was executed. */
-  onEnd: () => void = () => {};
+  onEnd: (() => void) | null = null;
   /** Settles when the statement has been executed; never rejects. */
   executing: Promise<unknown> | null = null;
   readonly #core: Core;
@@ -238,8 +238,8 @@ export class Result {
     };
     try {
       const reply = await this.#scope.send(fetch, this.#waiting!);
-      if (reply === true || (sent && reply instanceof Failure)) this.#end();
       if (reply instanceof Failure && !sent) return reply;
+      if (reply !== false) this.#end();
       if (reply instanceof Failure) this.#failure ??= { error: reply };
       if (this.#failure) this.close();
       return null;
@@ -254,8 +254,8 @@ export class Result {
   #end(): void {
     this.#ended = true;
     this.#forget?.();
-    this.onEnd();
-    this.onEnd = () => {};
+    this.onEnd?.();
+    this.onEnd = null;
   }
 
   #tidy(): void {

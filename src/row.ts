@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { foldCase } from "../ffi/text.ts";
 import type { SqlValue } from "./values.ts";
 
 /** One column of a result. */
@@ -55,17 +56,12 @@ function positionsOf(description: readonly ColumnDescription[]): Names {
   if (!names) {
     const made = new Map<string, number>();
     description.forEach(({ name }, position) => {
-      const key = asciiLower(name);
+      const key = foldCase(name);
       if (!made.has(key)) made.set(key, position);
     });
     indexes.set(description, names = made);
   }
   return names;
-}
-
-/** Only ASCII letters are folded, as SQLite folds names. */
-function asciiLower(name: string): string {
-  return name.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
 
 /**
@@ -102,7 +98,7 @@ export class Row implements Iterable<SqlValue> {
   get(key: string | number): SqlValue {
     const { length } = this.#values;
     const found = typeof key === "string"
-      ? positionsOf(this.#description).get(asciiLower(key))
+      ? positionsOf(this.#description).get(foldCase(key))
       : key < 0
       ? key + length
       : key;

@@ -4,7 +4,8 @@
  * @module
  */
 import { Callbacks } from "./callbacks.ts";
-import { checkName, type NameOptions } from "./control.ts";
+import { callable, checker, text } from "./checks.ts";
+import type { NameOptions } from "./control.ts";
 import type { Core } from "./core.ts";
 import { ProgrammingError } from "./errors.ts";
 import { makeHook } from "./hook.ts";
@@ -45,6 +46,14 @@ export interface ApplyOptions {
    */
   conflict?: ((kind: number, table: string, operation: number) => unknown) | undefined;
 }
+
+const checkSessionOptions = checker<{ name: string; table: string | null }>({
+  name: [text("name"), "main"],
+  table: [text("table"), null],
+});
+const checkApplyOptions = checker<
+  { [K in keyof ApplyOptions]-?: NonNullable<ApplyOptions[K]> | null }
+>({ filter: [callable("filter"), null], conflict: [callable("conflict"), null] });
 
 /**
  * Records the changes made on its connection from when it was created. Made by `createSession()`.
@@ -125,49 +134,34 @@ export abstract class Sessions<R> extends Callbacks<R> {
    * Makes recorded changes in the main database, all or none. Rejects with an `OperationalError` of
    * code `SQLITE_ABORT` when a conflict was not resolved.
    */
-  async applyChangeset(
-    changes: Uint8Array,
-    { filter, conflict }: ApplyOptions = {},
-  ): Promise<void> {
+  async applyChangeset(changes: Uint8Array, options: ApplyOptions = {}): Promise<void> {
     const core = this.#core;
     if (!(changes instanceof Uint8Array)) {
       throw new ProgrammingError(`Changes are a Uint8Array, got ${typeName(changes)}`);
     }
-    for (const callback of [filter, conflict]) {
-      if (callback !== undefined && typeof callback !== "function") {
-        throw new ProgrammingError(`parameter must be callable, got ${typeName(callback)}`);
-      }
-    }
-    const hooks = [
-      filter && makeHook(
-        core,
-        ([table]) => filter(table as string),
-        "filter raised exception",
-        (take) => take ? 1 : 0,
-      ),
-      conflict && makeHook(
-        core,
-        (values) => conflict(...values as [number, string, number]),
-        "conflict raised exception",
-        checkAnswer,
-      ),
-    ].map((hook) => hook ? core.addHook(hook) : null);
-    const [filterHook, conflictHook] = hooks as [number | null, number | null];
+    const { filter, conflict } = checkApplyOptions(options);
+    const filterHook = filter && core.addHook(makeHook(
+      core,
+      ([table]) => filter(table as string),
+      "filter raised exception",
+      { convert: (take) => take ? 1 : 0 },
+    ));
+    const conflictHook = conflict && core.addHook(makeHook(
+      core,
+      (values) => conflict(...values as [number, string, number]),
+      "conflict raised exception",
+      { convert: checkAnswer },
+    ));
     try {
       await core.perform("applyChangeset", [changes.slice(), filterHook, conflictHook]);
     } finally {
-      for (const hook of hooks) if (hook !== null) core.removeHook(hook);
+      for (const hook of [filterHook, conflictHook]) if (hook !== null) core.removeHook(hook);
     }
   }
 
   async #createSession(options: SessionOptions): Promise<Session> {
-    const { table } = options;
-    const name = checkName(options);
-    if (table !== undefined) checkName({ name: table });
-    return new Session(
-      this.#core,
-      await this.#core.perform("createSession", [name, table ?? null]),
-    );
+    const { name, table } = checkSessionOptions(options);
+    return new Session(this.#core, await this.#core.perform("createSession", [name, table]));
   }
 }
 

@@ -1,8 +1,9 @@
 /**
- * Transactions and savepoints.
+ * Transactions.
  *
  * @module
  */
+import { SQLITE_BUSY } from "../ffi/result_codes.ts";
 import type { Connection } from "./connection.ts";
 import type { Core } from "./core.ts";
 import { onAbort, type Signal, unlessAborted } from "./thread/abort.ts";
@@ -48,7 +49,6 @@ export interface TransactionOptions {
   retries?: number | undefined;
 }
 
-const SQLITE_BUSY = 5;
 const ENDED = new Failure("ProgrammingError", "The transaction has ended.");
 /** Held weakly, for a forgotten transaction not to hold its connection. */
 const transactions = new WeakMap<Scope, WeakRef<Transaction<never>>>();

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { foldCase } from "../ffi/text.ts";
 import { ProgrammingError } from "./errors.ts";
 import { PARSE_COLNAMES, PARSE_DECLTYPES } from "./thread/protocol.ts";
 import type { SqlValue } from "./values.ts";
@@ -88,7 +89,7 @@ export function registerConverter(name: string, converter: Converter): void {
     throw new ProgrammingError("A converter is registered for the name of a type");
   }
   if (typeof converter !== "function") throw new ProgrammingError("A converter is a function");
-  converters.set(typeKey(name), converter);
+  converters.set(foldCase(name), converter);
   converterVersion++;
 }
 
@@ -100,9 +101,4 @@ export function converterOf(key: string): Converter | undefined {
 /** The keys of all types that have a converter, and a number that changes with them. */
 export function converterKeys(): [version: number, keys: () => string[]] {
   return [converterVersion, () => [...converters.keys()]];
-}
-
-/** ASCII letters alone, as SQLite folds names. */
-function typeKey(name: string): string {
-  return name.replace(/[a-z]+/g, (letters) => letters.toUpperCase());
 }

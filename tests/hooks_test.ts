@@ -527,18 +527,36 @@ test("an update hook sees all rows of a large statement before its promise resol
   assert.equal(count, 50_000);
 });
 
-test("an update hook that throws or rejects harms nothing", async () => {
+test("an update hook that throws fails the call, when the change has been made", async () => {
   await using db = await withTable();
+  const thrown = new Error("hook");
+  let calls = 0;
+  await db.setUpdateHook(() => {
+    if (calls++ === 1) throw thrown;
+    return Promise.reject(new Error("which nobody waits for"));
+  });
   for (
-    const hook of [() => {
-      throw new Error("hook");
-    }, () => Promise.reject(new Error("hook"))]
+    const call of [
+      () => db.execute("INSERT INTO t VALUES (1), (2), (3)"),
+      () => db.executeMany("INSERT INTO t VALUES (?)", [[1], [2], [3]]),
+      () => db.executeScript("INSERT INTO t VALUES (1); INSERT INTO t VALUES (2), (3)"),
+      () => db.executeFetchAll("INSERT INTO t VALUES (1), (2), (3) RETURNING x"),
+    ]
   ) {
-    await db.setUpdateHook(hook);
-    await db.execute("INSERT INTO t VALUES (1)").then(() => {}, () => {});
+    calls = 0;
+    const error = await errorOf(call());
+    assert.ok(error instanceof OperationalError, String(error));
+    assert.equal(error.message, "update hook raised exception");
+    assert.equal(error.cause, thrown);
+    assert.equal(calls, 3);
   }
+  assert.equal(await one(db, "SELECT count(*) FROM t"), 12);
+  calls = 0;
+  const failing = db.transaction((tx) => tx.executeMany("INSERT INTO t VALUES (?)", [[1], [2]]));
+  assert.equal((await errorOf(failing) as Error).cause, thrown);
+  assert.equal(await one(db, "SELECT count(*) FROM t"), 12);
   await db.setUpdateHook(null);
-  assert.equal(await one(db, "SELECT count(*) FROM t"), 2);
+  await db.execute("INSERT INTO t VALUES (1)");
 });
 
 test("a commit hook lets commit or rolls back", async () => {

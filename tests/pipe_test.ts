@@ -5,7 +5,8 @@ import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { Worker } from "node:worker_threads";
 import fc from "fast-check";
-import { Bell, Channel, Pipe } from "../src/thread/pipe.ts";
+import { Channel } from "../src/thread/channel.ts";
+import { Bell, Pipe } from "../src/thread/pipe.ts";
 import { folder } from "./helpers.ts";
 
 const WRITER_BELL = 0;
@@ -269,7 +270,7 @@ test("a handle that the worker has given up is not interrupted", () => {
 /** A thread that sends back all it gets. */
 const ECHO = `
 import { workerData } from "node:worker_threads";
-import { Channel } from ${JSON.stringify(new URL("../src/thread/pipe.ts", import.meta.url).href)};
+import { Channel } from ${JSON.stringify(new URL("../src/thread/channel.ts", import.meta.url).href)};
 const channel = new Channel(workerData);
 const { requests, replies, workerBell } = channel;
 const buffer = new Uint8Array(300_000);

@@ -4,10 +4,12 @@
  * @module
  */
 import { SQLITE_BUSY, SQLITE_DONE, SQLITE_LOCKED, SQLITE_OK } from "../../ffi/result_codes.ts";
-import { type Database, SqliteFailure } from "../../ffi/sqlite.ts";
+import { SqliteFailure } from "../../ffi/failure.ts";
+import type { Database } from "../../ffi/sqlite.ts";
 import type { Address } from "../../ffi/types.ts";
 import { cString } from "../../ffi/libsqlite3.ts";
-import { cText, required } from "./control.ts";
+import { cText } from "../../ffi/text.ts";
+import { required } from "./control.ts";
 import type { BackupOperations, BackupStep } from "./protocol.ts";
 import type { Stops } from "./stops.ts";
 

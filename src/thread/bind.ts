@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Statement } from "../../ffi/sqlite.ts";
+import type { Statement } from "../../ffi/statement.ts";
 import type { Address } from "../../ffi/types.ts";
 import { FLOAT, INT32, INT64, MAPPING, NONE, NULL, type Reader, REFUSED, TEXT } from "./codec.ts";
 import { Failure, type FailureKind } from "./protocol.ts";

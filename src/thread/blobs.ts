@@ -7,7 +7,8 @@ import { SQLITE_READONLY } from "../../ffi/result_codes.ts";
 import { runtime } from "../../ffi/runtime.ts";
 import type { Database } from "../../ffi/sqlite.ts";
 import type { Address } from "../../ffi/types.ts";
-import { cText, required } from "./control.ts";
+import { cText } from "../../ffi/text.ts";
+import { required } from "./control.ts";
 import { type BlobOperations, Failure } from "./protocol.ts";
 
 export class Blobs implements BlobOperations {

@@ -8,10 +8,11 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import process from "node:process";
 import { setTimeout } from "node:timers";
 import type { RemoteDatabase } from "../../ffi/remote.ts";
-import { type Inbox, type Plain, TEXT } from "./codec.ts";
 import { onAbort, type Signal } from "./abort.ts";
-import { sharedAddresses } from "./addresses.ts";
-import { CANCELLABLE_CALLS, type Channel } from "./pipe.ts";
+import { type Answer, GONE, type Hook, type Thrown } from "./answers.ts";
+import { CANCELLABLE_CALLS, type Channel } from "./channel.ts";
+import type { Inbox, Plain } from "./codec.ts";
+import { closeOrphan } from "./orphan.ts";
 import {
   ASKED,
   CANCELLABLE,
@@ -25,7 +26,6 @@ import {
   PART,
   type Reply,
   type Request,
-  THREW,
 } from "./protocol.ts";
 import { type Owner, Thread } from "./thread.ts";
 
@@ -33,31 +33,11 @@ import { type Owner, Thread } from "./thread.ts";
 const EXIT_PATIENCE = 800;
 /** How long a cancelled call gets to notice, in milliseconds, before it is interrupted. */
 const PATIENCE = 50;
-/** How long a dead thread gets to leave a call, and how often it is interrupted, in milliseconds. */
-const ORPHAN_TIME = 400;
-const ORPHAN_STEP = 10;
+/** How often one that can't notice is interrupted, in milliseconds. */
+const INTERRUPT_STEP = 10;
 
 /** Takes the rows of one batch, which lies at `at` in the bytes only until it returns. */
 export type Receive = (bytes: Uint8Array, view: DataView, at: number) => void;
-
-/** What a hook answers. */
-export interface Answer {
-  readonly status: number;
-  /** The value, or what to say went wrong. */
-  readonly bytes: Uint8Array;
-  /** What has been thrown: the cause, should the call fail. */
-  readonly thrown?: Thrown;
-}
-
-/** There is no such hook any more. */
-const GONE: Answer = { status: THREW, bytes: new Uint8Array([TEXT, 0, 0, 0, 0]) };
-
-export interface Thrown {
-  readonly error: unknown;
-}
-
-/** Reads its values, which are there until it returns, and answers. Never throws. */
-export type Hook = (values: Inbox) => Answer | Promise<Answer>;
 
 type Snapshot = <T>(work: () => T) => T;
 
@@ -85,6 +65,9 @@ interface Cancellation {
 const OPERATION_NUMBERS = Object.fromEntries(
   OPERATIONS.map((operation, number) => [operation, number]),
 ) as Record<Operation, number>;
+
+/** What a connection that is lent can still be asked for. */
+const LENDING: ReadonlySet<Operation> = new Set(["lend", "takeBack"]);
 
 /** Clients whose connections the end of the process has to close. */
 const clients = new Set<Client>();
@@ -154,6 +137,10 @@ export class Client implements Owner {
     signal?: Signal,
   ): Promise<Reply<O> | Failure> {
     if (this.#over) return Promise.resolve(this.#over);
+    if (this.lent && !LENDING.has(operation)) { // what nobody waits for, like the end of a cursor
+      return this.lent.then(() => this.call(operation, request, receive, signal));
+    }
+    if (operation === "reset") this.#thrown.delete(request[0] as number);
     const call = this.#lastCall = this.#thread.nextCall();
     const { out } = this.#thread;
     const at = out.reserve(4);
@@ -243,16 +230,29 @@ export class Client implements Owner {
     const bytes = inbox.value();
     const value = bytes instanceof Uint8Array ? bytes.slice() : bytes; // what it is a view of goes on
     const thrown = pending.thrown ?? this.#thrown.get(result);
-    this.#thrown.delete(result);
-    // The rows before a throw are handed out first: the failure comes when more are asked for.
-    if (status === DONE && pending.thrown && result >= 0) this.#thrown.set(result, pending.thrown);
-    resolve(status === FAILED ? failureOf(value, cancellation, thrown) : value);
+    if (thrown) this.#thrown.delete(result);
+    if (status === FAILED) resolve(failureOf(value, cancellation, thrown));
+    else resolve(thrown ? this.#notwithstanding(thrown, value, result) : value);
     const ended = this.inTransaction && !inTransaction;
     if (inTransaction && !this.inTransaction) this.#openSince = performance.now();
     this.inTransaction = inTransaction;
     this.totalChanges = totalChanges;
     if (ended) this.onTransactionEnd();
     return true;
+  }
+
+  /** What becomes of a call that has been done although a hook has thrown. */
+  #notwithstanding(thrown: Thrown, value: Plain, result: number): Plain | Failure {
+    const ended = Array.isArray(value) ? value[0] : value;
+    if (result >= 0 && ended === false) {
+      // The rows before the throw are handed out first: the failure comes when more are asked for.
+      this.#thrown.set(result, thrown);
+    } else if (thrown.message !== null) {
+      const failure = new Failure("OperationalError", thrown.message);
+      failure.thrown = thrown;
+      return failure;
+    }
+    return value;
   }
 
   /** The thread has ended. */
@@ -338,13 +338,14 @@ export class Client implements Owner {
    * again, since SQLite takes no notice before the statement has begun.
    */
   #press(call: number): void {
-    if (!this.#looks) this.#channel.interrupt(() => this.#remote?.interrupt(), call);
-    const pressed = () => {
+    const step = this.#looks ? PATIENCE : INTERRUPT_STEP;
+    const press = () => {
       if (!this.#pending.has(call)) return;
       this.#channel.interrupt(() => this.#remote?.interrupt(), call);
-      this.#press(call);
+      setTimeout(press, step).unref();
     };
-    setTimeout(pressed, this.#looks ? PATIENCE : ORPHAN_STEP).unref();
+    if (this.#looks) setTimeout(press, step).unref();
+    else press();
   }
 
   #settle(call: number, { forget, told }: Cancellation): void {
@@ -365,25 +366,6 @@ export class Client implements Owner {
     clients.delete(this);
     if (clients.size === 0) process.off("exit", closeAll);
   }
-}
-
-/**
- * The database of a dead worker keeps its locks until it is closed. But Deno tells of a terminated
- * thread's end before it has come: the thread has yet to return from C, where it is interrupted,
- * and to go on to where it notices. So if it was in the middle of a call it gets time for that.
- */
-function closeOrphan(
-  orphan: RemoteDatabase,
-  channel: Channel,
-  hooks: boolean,
-  waited = 0,
-): void {
-  if (!channel.abandon() || waited >= ORPHAN_TIME) {
-    return orphan.close(sharedAddresses(channel.statements), hooks);
-  }
-  orphan.interrupt();
-  // The end of the process frees the locks as well, and need not wait for this.
-  setTimeout(closeOrphan, ORPHAN_STEP, orphan, channel, hooks, waited + ORPHAN_STEP).unref();
 }
 
 function failureOf(

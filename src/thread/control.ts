@@ -10,20 +10,15 @@ import {
 import { type Extras, extrasOf } from "../../ffi/extras.ts";
 import { cString } from "../../ffi/libsqlite3.ts";
 import { SQLITE_BUSY, SQLITE_NOMEM, SQLITE_OK } from "../../ffi/result_codes.ts";
-import { type Database, SqliteFailure } from "../../ffi/sqlite.ts";
+import { SqliteFailure } from "../../ffi/failure.ts";
+import type { Database } from "../../ffi/sqlite.ts";
 import { runtime } from "../../ffi/runtime.ts";
+import { cText } from "../../ffi/text.ts";
 import { type ControlOperations, Failure } from "./protocol.ts";
 
 const SQLITE_TXN_NONE = 0;
 const SQLITE_DESERIALIZE_FREEONCLOSE = 1;
 const SQLITE_DESERIALIZE_RESIZEABLE = 2;
-
-const encoder = new TextEncoder();
-
-/** A text as C wants it. */
-export function cText(text: string): Uint8Array {
-  return encoder.encode(text + "\0");
-}
 
 /** A function of the library that a build may lack. */
 export function required<K extends keyof Extras>(

@@ -4,7 +4,7 @@
  * @module
  */
 import { SQLITE_INTERRUPT } from "../../ffi/result_codes.ts";
-import { SqliteFailure } from "../../ffi/sqlite.ts";
+import { SqliteFailure } from "../../ffi/failure.ts";
 import { ALL, ONE } from "./protocol.ts";
 import type { BatchWriter } from "./rows.ts";
 import type { Run } from "./statements.ts";
@@ -38,7 +38,7 @@ export function fetchRows(
   explain: (error: unknown) => unknown,
 ): boolean {
   const { prepared, statement } = run;
-  let more = step(run);
+  let more = prepared.changes ? stepChanging(run) : statement.step();
   if (types) {
     prepared.refresh();
     run.source = prepared.source(types);
@@ -51,7 +51,7 @@ export function fetchRows(
       do {
         batch.add(source);
         if (batch.length >= BATCH_BYTES) rows.next();
-      } while (step(run));
+      } while (prepared.changes ? stepChanging(run) : statement.step());
       more = false;
     } else {
       const deadline = performance.now() + BATCH_TIME;
@@ -68,15 +68,13 @@ export function fetchRows(
   return !more && run.failure === undefined;
 }
 
-/** A step. What has been interrupted when it was done already, as SQLite may do, is done. */
-function step({ prepared, statement, changesBefore }: Run): boolean {
+/** A step of one that changes rows. SQLite may say that it was interrupted when it is done already. */
+function stepChanging({ statement, changesBefore }: Run): boolean {
   try {
     return statement.step();
   } catch (error) {
     const interrupted = error instanceof SqliteFailure && error.errno === SQLITE_INTERRUPT;
-    const done = interrupted && prepared.changes &&
-      statement.database.totalChanges() > changesBefore;
-    if (!done) throw error;
+    if (!interrupted || statement.database.totalChanges() === changesBefore) throw error;
     return false;
   }
 }

@@ -5,7 +5,7 @@
  */
 import type { HookResult, HookValue } from "../../ffi/hooks.ts";
 import { BLOB, FLOAT, Inbox, INT32, INT64, NULL, type Reader, TEXT, Writer } from "./codec.ts";
-import type { Channel } from "./pipe.ts";
+import type { Channel } from "./channel.ts";
 import { ASKED, TOO_BIG } from "./protocol.ts";
 
 /** How long to look for the answer before sleeping, in milliseconds. */

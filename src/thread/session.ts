@@ -6,7 +6,8 @@
 import { SQLITE_LIMIT_LENGTH, SQLITE_LIMIT_SQL_LENGTH } from "../../ffi/constants.ts";
 import { load } from "../../ffi/libsqlite3.ts";
 import { SQLITE_ABORT_ROLLBACK, SQLITE_INTERRUPT } from "../../ffi/result_codes.ts";
-import { Database, SqliteFailure } from "../../ffi/sqlite.ts";
+import { SqliteFailure } from "../../ffi/failure.ts";
+import { Database } from "../../ffi/sqlite.ts";
 import type { Address } from "../../ffi/types.ts";
 import { Addresses } from "./addresses.ts";
 import { bindParameters } from "./bind.ts";
@@ -18,7 +19,7 @@ import { ThreadHooks } from "./hooks.ts";
 import { ThreadSessions } from "./sessions.ts";
 import { Questions } from "./questions.ts";
 import { fetchRows, type Rows } from "./fetch.ts";
-import type { Channel } from "./pipe.ts";
+import type { Channel } from "./channel.ts";
 import {
   ALL,
   type Autocommit,
@@ -80,14 +81,9 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     this.#backups = new Backups(this.database, this.#stops);
     this.#questions = new Questions(channel, () => this.#stops.stopped);
     this.#hooks = new ThreadHooks(this.database, this.#questions, this.#stops);
-    this.#parts = [
-      new Control(this.database, () => this.#backups.any),
-      this.#blobs,
-      this.#backups,
-      this.#hooks,
-    ];
     this.#sessions = new ThreadSessions(this.database, this.#questions, () => this.#countChanges());
-    this.#parts = [...this.#parts, this.#sessions];
+    const control = new Control(this.database, () => this.#backups.any);
+    this.#parts = [control, this.#blobs, this.#backups, this.#hooks, this.#sessions];
     this.#slots = new Slots(this.database);
     this.#types = new Types(detect);
     this.#isolationLevel = isolationLevel;
@@ -276,10 +272,9 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
 
   end(command: "COMMIT" | "ROLLBACK"): null {
     this.#stops.check();
-    const was = this.#transaction;
     // Results that were opened in it end with it.
     for (const [result, run] of this.#runs) if (run.inTransaction) this.reset(result);
-    if (command === "COMMIT" && was === "lost") throw lost();
+    if (command === "COMMIT" && this.#transaction === "lost") throw lost();
     if (command === "ROLLBACK") this.#runSurely(command);
     else if (!this.database.autocommit()) this.#run(command);
     this.#transaction = "none";
@@ -344,9 +339,6 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
 
   setAutocommit(autocommit: Autocommit): null {
     this.#owing(() => {
-      if (this.#transaction !== "none") {
-        throw new Failure("ProgrammingError", "autocommit can't be set during a transaction()");
-      }
       const open = !this.database.autocommit();
       if (autocommit === true && open) this.#run("COMMIT");
       if (autocommit === false && !open) this.#run("BEGIN");

@@ -6,8 +6,10 @@
 import { Sessions } from "../../ffi/sessions.ts";
 import { SQLITE_ABORT, SQLITE_INTERRUPT } from "../../ffi/result_codes.ts";
 import type { HookResult } from "../../ffi/hooks.ts";
-import { type Database, SqliteFailure } from "../../ffi/sqlite.ts";
+import { SqliteFailure } from "../../ffi/failure.ts";
+import type { Database } from "../../ffi/sqlite.ts";
 import type { Address } from "../../ffi/types.ts";
+import { checkChanges } from "./changes.ts";
 import { Failure, type SessionOperations } from "./protocol.ts";
 import type { Questions } from "./questions.ts";
 import { interruption } from "./stops.ts";
@@ -49,6 +51,7 @@ export class ThreadSessions implements SessionOperations {
   }
 
   applyChangeset(changes: Uint8Array, filter: number | null, conflict: number | null): null {
+    checkChanges(changes);
     let failed: SqliteFailure | undefined;
     const take = (hook: number, table: string): boolean => {
       if (failed) return false;

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import type { Database, Statement } from "../../ffi/sqlite.ts";
+import type { Database } from "../../ffi/sqlite.ts";
+import type { Statement } from "../../ffi/statement.ts";
 import { type ColumnList, Failure } from "./protocol.ts";
 import type { Columns } from "./rows.ts";
 import { ConvertedColumns, type Types } from "./types.ts";

@@ -5,8 +5,9 @@
  * @module
  */
 import { SQLITE_BUSY, SQLITE_INTERRUPT } from "../../ffi/result_codes.ts";
-import { type Database, SqliteFailure } from "../../ffi/sqlite.ts";
-import type { Channel } from "./pipe.ts";
+import { SqliteFailure } from "../../ffi/failure.ts";
+import type { Database } from "../../ffi/sqlite.ts";
+import type { Channel } from "./channel.ts";
 import { Failure } from "./protocol.ts";
 
 /**

@@ -14,7 +14,7 @@
 import { clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } from "node:timers";
 import { Worker } from "node:worker_threads";
 import { Inbox, Writer } from "./codec.ts";
-import { Channel } from "./pipe.ts";
+import { Channel } from "./channel.ts";
 
 /** How long to look for replies after sending, in milliseconds. */
 const SPIN = 0.012;

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import type { Statement } from "../../ffi/sqlite.ts";
+import { foldCase } from "../../ffi/text.ts";
+import type { Statement } from "../../ffi/statement.ts";
 import { type ColumnList, PARSE_COLNAMES, PARSE_DECLTYPES } from "./protocol.ts";
 import type { Columns } from "./rows.ts";
 
@@ -47,8 +48,8 @@ export class Types {
     // "NUMBER(10)" is a NUMBER, and "INTEGER NOT NULL" an INTEGER.
     const declared = this.#detect & PARSE_DECLTYPES ? declaredType?.split(/[ (]/)[0] : undefined;
     for (const type of [named, declared]) {
-      const key = type?.replace(/[a-z]+/g, (letters) => letters.toUpperCase());
-      if (key !== undefined && this.#keys.has(key)) return key;
+      const key = type && foldCase(type);
+      if (key && this.#keys.has(key)) return key;
     }
     return null;
   }

@@ -7,10 +7,10 @@
  * @module
  */
 import { workerData } from "node:worker_threads";
-import { SqliteFailure } from "../../ffi/sqlite.ts";
+import { SqliteFailure } from "../../ffi/failure.ts";
 import type { Rows } from "./fetch.ts";
 import { Inbox, type Plain, Writer } from "./codec.ts";
-import { Channel } from "./pipe.ts";
+import { Channel } from "./channel.ts";
 import {
   CANCELLABLE,
   DONE,
