@@ -7,6 +7,7 @@ import {
   type BackupOptions,
   connect,
   type Connection,
+  type Cursor,
   OperationalError,
   ProgrammingError,
   SQLITE_BUSY,
@@ -54,6 +55,29 @@ test("backup() refuses what is not another connection", async () => {
     message: "target cannot be the same connection instance",
   });
   assert.deepEqual(await keys(db), [3, 4]);
+});
+
+test("what ends on the target meanwhile waits for the end of the backup", async () => {
+  await using db = await large(50);
+  await using target = await source();
+  const cursors: Cursor[] = [];
+  for (let i = 0; i < 20; i++) {
+    cursors.push(await target.execute("WITH n(i) AS (VALUES (1), (2)) SELECT i FROM n, foo, foo"));
+  }
+  const closed: Promise<unknown>[] = [];
+  let steps = 0;
+  await db.backup(target, {
+    pages: 3,
+    progress: () => {
+      const cursor = cursors[steps++];
+      if (cursor) closed.push(cursor.close());
+      target.isolationLevel = null;
+    },
+  });
+  await Promise.all(closed);
+  assert.ok(steps >= 15, `${steps}`);
+  assert.deepEqual(await keys(target), [3, 4]);
+  assert.equal((await target.executeFetchOne("SELECT count(*) FROM big"))![0], 50);
 });
 
 test("backup() refuses options that are unknown or bad, and copies nothing", async () => {

@@ -611,6 +611,28 @@ test("the origin changes with the table of a statement that is kept", async () =
 
 // -- afterwards
 
+test("unknown and bad options are refused", async () => {
+  await using db = await connect(":memory:");
+  const name = { name: "main", nmae: "main" };
+  for (
+    const call of [
+      () => db.serialize(name),
+      () => db.serialize(null as never),
+      () => db.deserialize(new Uint8Array(), name),
+      () => db.checkpoint(name),
+      () => db.checkpoint({ mode: "passive" as "PASSIVE" }),
+      () => db.blobOpen("t", "x", 1, name),
+      () => db.blobOpen("t", "x", 1, { readonly: 1 as unknown as boolean }),
+      () => db.loadExtension("x", { entrypoint: "y" } as never),
+      () => db.createSession(name),
+      () => db.applyChangeset(new Uint8Array(), { on: 1 } as never),
+      () => db.createFunction("f", 0, () => 1, { pure: true } as never),
+      () => db.createFunction("f", 0, () => 1, { deterministic: 1 as unknown as boolean }),
+    ]
+  ) await assert.rejects(async () => await call(), ProgrammingError, String(call));
+  assert.throws(() => db.iterDump({ fliter: "t" } as never), ProgrammingError);
+});
+
 test("after close() every one of these rejects", async () => {
   const db = await connect(":memory:");
   await db.close();

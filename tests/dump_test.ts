@@ -111,6 +111,31 @@ test("names of tables and columns may have quotes", async () => {
   assert.deepEqual(await db.executeFetchAll(`SELECT * FROM "a""b's"`), [[`x'y"z`, 1]]);
 });
 
+test("text with null characters is dumped whole", async () => {
+  const values = ["a\0b", "\0", "é\0'", "plain", new Uint8Array([0, 1, 0]), null, 1.5];
+  await using db = await connect(":memory:");
+  await db.execute("CREATE TABLE t (x)");
+  await db.executeMany("INSERT INTO t VALUES (?)", values.map((value) => [value]));
+  const statements = await Array.fromAsync(db.iterDump());
+  assert.ok(statements.includes(`INSERT INTO "t" VALUES('plain');`));
+  await using copy = await connect(":memory:");
+  await copy.executeScript(statements.join("\n"));
+  const rows = await copy.executeFetchAll("SELECT x, typeof(x) = 'text' FROM t");
+  assert.deepEqual(rows, values.map((value) => [value, Number(typeof value === "string")]));
+});
+
+test("what ends in a comment is dumped as a statement of its own", async () => {
+  await using db = await connect(":memory:");
+  await db.executeScript("CREATE TABLE t (x)");
+  await db.execute("CREATE VIEW v AS SELECT x FROM t -- of t");
+  await db.execute("CREATE INDEX i ON t (x) -- first\n -- second");
+  const statements = await Array.fromAsync(db.iterDump());
+  await using copy = await connect(":memory:");
+  await copy.executeScript(statements.join("\n"));
+  const schema = "SELECT type, name FROM sqlite_master ORDER BY name";
+  assert.deepEqual(await copy.executeFetchAll(schema), await db.executeFetchAll(schema));
+});
+
 test("counters of AUTOINCREMENT come last, and go on where they were", async () => {
   const statements = await dumpOfScript(`
     CREATE TABLE "t'1" (id INTEGER PRIMARY KEY AUTOINCREMENT);

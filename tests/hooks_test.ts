@@ -147,6 +147,26 @@ test("a collation that throws ends the statement", async () => {
   }
 });
 
+test("a collation that throws where SQLite does not notice fails the call", async () => {
+  await using db = await connect(":memory:", { isolationLevel: null });
+  const cause = new Error("no order");
+  let fails = false;
+  await db.createCollation("c", (one, other) => {
+    if (fails) throw cause;
+    return one < other ? -1 : Number(one > other);
+  });
+  await db.executeScript("CREATE TABLE t (x COLLATE c); CREATE INDEX i ON t (x)");
+  await db.execute("INSERT INTO t VALUES ('b')");
+  fails = true;
+  const insert = (tx: Pick<typeof db, "execute">) => tx.execute("INSERT INTO t VALUES ('a')");
+  const error = await errorOf(db.transaction(insert));
+  assert.ok(error instanceof OperationalError);
+  assert.equal(error.cause, cause);
+  fails = false;
+  assert.deepEqual(await db.executeFetchAll("SELECT x FROM t ORDER BY x"), [["b"]]);
+  assert.deepEqual(await db.executeFetchAll("PRAGMA integrity_check"), [["ok"]]);
+});
+
 test("a collation is replaced and removed", async () => {
   await using db = await connect(":memory:");
   const sql = `${WORDS} ORDER BY w COLLATE ünï`;
@@ -172,6 +192,18 @@ test("the case of ASCII letters in a collation's name does not matter, that of o
   }
   for (const name of [...names, "K"]) await one(db, `SELECT 'a' = 'b' COLLATE ${name}`);
   assert.deepEqual(calls, [0, 1, 2, 3, 3]);
+});
+
+test("a pool goes by functions and collations as SQLite does: without the case of letters", async () => {
+  await using pool = await createPool(file(), { readers: 1 });
+  for (const [name, value] of [["f", 1], ["F", 2]] as const) {
+    await pool.createFunction(name, 0, () => value);
+    await pool.createCollation(name, () => value);
+  }
+  assert.deepEqual(await pool.executeFetchOne("SELECT f()"), [2]);
+  await pool.createFunction("F", 0, null);
+  await assert.rejects(async () => await pool.executeFetchOne("SELECT f()"), /no such function/);
+  await assert.rejects(pool.createFunction(1 as unknown as string, 0, null), ProgrammingError);
 });
 
 test("a collation in use by rows that are being read stays", async () => {

@@ -300,7 +300,7 @@ export class Client implements Owner {
     const within = this.#pending.get(call)?.within ?? ((work) => work());
     const answer = within(() => hook?.(inbox)) ?? GONE;
     if ("status" in answer) finish(answer);
-    else answer.then(finish);
+    else answer.then((later) => finish(question === 0 ? GONE : later)); // what is told is told
     return false;
   }
 
