@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { SQLITE_BLOB, SQLITE_FLOAT, SQLITE_INTEGER, SQLITE_TEXT } from "./datatypes.ts";
 import { type Extras, extrasOf } from "./extras.ts";
 import { cString } from "./libsqlite3.ts";
 import { SQLITE_OK } from "./result_codes.ts";
@@ -18,10 +19,6 @@ import type { Address, Callback, CType } from "./types.ts";
 const SQLITE_UTF8 = 1;
 const SQLITE_TRANSIENT = -1n;
 const SQLITE_TRACE_STMT = 1;
-const SQLITE_INTEGER = 1;
-const SQLITE_FLOAT = 2;
-const SQLITE_TEXT = 3;
-const SQLITE_BLOB = 4;
 
 /** A value as SQLite passes it; TEXT as its bytes. */
 export type HookValue =

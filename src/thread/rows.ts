@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { SQLITE_BLOB, SQLITE_FLOAT, SQLITE_INTEGER, SQLITE_TEXT } from "../../ffi/datatypes.ts";
 import { BLOB, FLOAT, INT32, INT64, INTEGER, NULL, TEXT, type Writer } from "./codec.ts";
 
 /** What a batch reads of the statement that stands on a row. */
@@ -22,12 +23,6 @@ export interface Columns {
   /** Copies a BLOB value of exactly this length. */
   copyBlob(column: number, into: Uint8Array): void;
 }
-
-/** SQLite's fundamental types: https://sqlite.org/c3ref/c_blob.html */
-const SQLITE_INTEGER = 1;
-const SQLITE_FLOAT = 2;
-const SQLITE_TEXT = 3;
-const SQLITE_BLOB = 4;
 
 /** Number of rows, of columns, bytes of the cells, bytes of the text. */
 const HEADER = 16;

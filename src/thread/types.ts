@@ -3,13 +3,11 @@
  *
  * @module
  */
+import { SQLITE_BLOB, SQLITE_NULL } from "../../ffi/datatypes.ts";
 import { foldCase } from "../../ffi/text.ts";
 import type { Statement } from "../../ffi/statement.ts";
 import { type ColumnList, PARSE_COLNAMES, PARSE_DECLTYPES } from "./protocol.ts";
 import type { Columns } from "./rows.ts";
-
-const SQLITE_BLOB = 4;
-const SQLITE_NULL = 5;
 
 /** The types that have converters, and where to look for a column's type. */
 export class Types {

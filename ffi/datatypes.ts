@@ -1,0 +1,10 @@
+/**
+ * SQLite's fundamental types of values: https://sqlite.org/c3ref/c_blob.html
+ *
+ * @module
+ */
+export const SQLITE_INTEGER = 1;
+export const SQLITE_FLOAT = 2;
+export const SQLITE_TEXT = 3;
+export const SQLITE_BLOB = 4;
+export const SQLITE_NULL = 5;
