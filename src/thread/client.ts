@@ -17,7 +17,6 @@ import {
   ASKED,
   CANCELLABLE,
   cancelledBy,
-  DONE,
   FAILED,
   Failure,
   type FailureKind,
