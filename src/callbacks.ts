@@ -180,7 +180,8 @@ export abstract class Callbacks<R> extends Control<R> {
 
   /**
    * Has every action of a statement allowed or denied while it is compiled. A throw, or any result
-   * but `SQLITE_OK`, `SQLITE_IGNORE` and `SQLITE_DENY`, denies. Source: `sqlite3`'s
+   * but `SQLITE_OK`, `SQLITE_IGNORE` and `SQLITE_DENY`, denies. It is not asked whether
+   * `transaction()` may roll back. Source: `sqlite3`'s
    * `set_authorizer`, https://sqlite.org/c3ref/set_authorizer.html
    */
   async setAuthorizer(authorize: Authorizer | null): Promise<void> {

@@ -88,7 +88,7 @@ async function open<R>(database: unknown, options: unknown): Promise<Connection<
     client.call("open", [filename, flags, ...modes, library.path], undefined, signal);
   let client = new Client();
   let reply = await open(client);
-  if (client.misled) reply = await open(client = new Client());
+  while (client.misled) reply = await open(client = new Client());
   if (reply instanceof Failure || signal?.aborted) client.close();
   signal?.throwIfAborted();
   const [handle, length, sqlLength, looks] = unwrap(reply);

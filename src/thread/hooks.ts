@@ -4,7 +4,7 @@
  * @module
  */
 import { SQLITE_DENY } from "../../ffi/constants.ts";
-import { SQLITE_TOOBIG } from "../../ffi/result_codes.ts";
+import { SQLITE_OK, SQLITE_TOOBIG } from "../../ffi/result_codes.ts";
 import { type HookResult, Hooks, type HookValue } from "../../ffi/hooks.ts";
 import type { Database } from "../../ffi/sqlite.ts";
 import { Failure, type HookOperations } from "./protocol.ts";
@@ -62,6 +62,7 @@ export class ThreadHooks implements HookOperations {
   readonly #questions: Questions;
   readonly #stops: Stops;
   #made: Hooks | undefined;
+  #silent = false;
 
   constructor(database: Database, questions: Questions, stops: Stops) {
     this.#database = database;
@@ -134,7 +135,8 @@ export class ThreadHooks implements HookOperations {
     this.#hooks.setAuthorizer(
       hook === null
         ? null
-        : ((action, ...names) => this.#number(hook, [action, ...names], SQLITE_DENY)),
+        : ((action, ...names) =>
+          this.#silent ? SQLITE_OK : this.#number(hook, [action, ...names], SQLITE_DENY)),
     );
     return null;
   }
@@ -169,9 +171,14 @@ export class ThreadHooks implements HookOperations {
     return null;
   }
 
-  /** Before the connection is closed, which nobody is asked about any more. */
-  silence(): void {
-    this.#made?.setAuthorizer(null);
+  /** During `work` no authorizer is asked: it has to be done. */
+  silently(work: () => void): void {
+    this.#silent = true;
+    try {
+      work();
+    } finally {
+      this.#silent = false;
+    }
   }
 
   /** Once the connection is closed. */
@@ -180,6 +187,7 @@ export class ThreadHooks implements HookOperations {
   }
 
   get #hooks(): Hooks {
+    this.#stops.checkCallbacks();
     try {
       return this.#made ??= new Hooks(this.#database);
     } catch (error) {

@@ -81,7 +81,8 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     this.#backups = new Backups(this.database, this.#stops);
     this.#questions = new Questions(channel, () => this.#stops.stopped);
     this.#hooks = new ThreadHooks(this.database, this.#questions, this.#stops);
-    this.#sessions = new ThreadSessions(this.database, this.#questions, () => this.#countChanges());
+    const changed = () => void this.#countChanges();
+    this.#sessions = new ThreadSessions(this.database, this.#questions, this.#stops, changed);
     const control = new Control(this.database, () => this.#backups.any);
     this.#parts = [control, this.#blobs, this.#backups, this.#hooks, this.#sessions];
     this.#slots = new Slots(this.database);
@@ -297,7 +298,7 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
   #runSurely(sql: string): void {
     while (!this.database.autocommit()) {
       try {
-        return this.#stops.unwatched(() => this.#run(sql));
+        return this.#unasked(sql);
       } catch (error) {
         const interrupted = error instanceof SqliteFailure && error.errno === SQLITE_INTERRUPT;
         if (!interrupted) throw error;
@@ -353,8 +354,7 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     try {
       // Clears the mark that an interrupt may have left: it would keep the WAL from being removed.
       this.#interruptRuns();
-      this.#hooks.silence();
-      this.#stops.unwatched(() => this.#run("SELECT 1"));
+      this.#unasked("SELECT 1");
     } finally {
       this.#channel.giveUpHandle();
       this.#blobs.close();
@@ -408,6 +408,11 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
         if (!statement.readonly) this.#countChanges();
       }
     }
+  }
+
+  /** Likewise, whatever authorizers and progress handlers would say. */
+  #unasked(sql: string): void {
+    this.#hooks.silently(() => this.#stops.unwatched(() => this.#run(sql)));
   }
 
   #fetch(run: Run, rows: number, types: Types | null): boolean {

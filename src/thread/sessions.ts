@@ -12,22 +12,24 @@ import type { Address } from "../../ffi/types.ts";
 import { checkChanges } from "./changes.ts";
 import { Failure, type SessionOperations } from "./protocol.ts";
 import type { Questions } from "./questions.ts";
-import { interruption } from "./stops.ts";
+import { interruption, type Stops } from "./stops.ts";
 
 const SQLITE_CHANGESET_ABORT = 2;
 
 export class ThreadSessions implements SessionOperations {
   readonly #database: Database;
   readonly #questions: Questions;
+  readonly #stops: Stops;
   readonly #changed: () => void;
   readonly #open = new Map<number, Address>();
   #made: Sessions | undefined;
   #last = 0;
 
   /** `changed` is called when rows may have been changed. */
-  constructor(database: Database, questions: Questions, changed: () => void) {
+  constructor(database: Database, questions: Questions, stops: Stops, changed: () => void) {
     this.#database = database;
     this.#questions = questions;
+    this.#stops = stops;
     this.#changed = changed;
   }
 
@@ -51,6 +53,7 @@ export class ThreadSessions implements SessionOperations {
   }
 
   applyChangeset(changes: Uint8Array, filter: number | null, conflict: number | null): null {
+    this.#stops.checkCallbacks();
     checkChanges(changes);
     let failed: SqliteFailure | undefined;
     const take = (hook: number, table: string): boolean => {

@@ -57,11 +57,15 @@ export class Stops {
     return interrupted;
   }
 
+  /** Throws where SQLite can't call a function: Deno permits none with `--allow-ffi=/a/path`. */
+  checkCallbacks(): void {
+    if (this.looks) return;
+    throw new Failure("NotSupportedError", "Callbacks from C are not permitted here");
+  }
+
   /** Has `stop` asked every so many instructions, from the next call on; null for no more. */
   watch(stop: (() => boolean) | null, instructions: number): void {
-    if (stop && !this.looks) {
-      throw new Failure("NotSupportedError", "Callbacks from C are not permitted here");
-    }
+    if (stop) this.checkCallbacks();
     this.#watch = stop;
     this.#watchEvery = instructions;
     if (this.looks) this.#database.progressHandler(this.#lookEvery());
