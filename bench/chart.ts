@@ -12,7 +12,7 @@ const LEFT = 268;
 /** Where the drawings end; values may be written behind. */
 const RIGHT = WIDTH - MARGIN - 96;
 const BAR = 9;
-const BAR_STEP = 11;
+const BAR_STEP = 12;
 const LANE = 16;
 const LANE_STEP = 22;
 /** Ticks closer together than this, in pixels, would be one dark area. */
@@ -24,10 +24,12 @@ const STYLE = `
   text { font: 12px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #343a40 }
   .title { font-size: 15px; font-weight: 600; fill: #212529 }
   .soft { fill: #6c757d; font-size: 11px }
+  .value { fill: #495057; font-size: 10.5px }
   .end { text-anchor: end }
   .middle { text-anchor: middle }
   .grid { stroke: #e9ecef }
-  .one { stroke: #495057; stroke-dasharray: 4 3 }
+  .one { stroke: #212529; stroke-dasharray: 4 3 }
+  .cut { stroke: #fff; stroke-width: 4 }
   .mark { stroke: #212529; stroke-width: 2 }
   .band { fill: #f1f3f5 }`;
 
@@ -72,8 +74,7 @@ function drawBars(columns: readonly Column[], top: number): [elements: string[],
     at += 15 + title.length * 7 + 22;
   }
   for (let ratio = 0; ratio <= end; ratio += 0.5) {
-    const style = ratio === 1 ? "one" : "grid";
-    elements.push(line(x(ratio), first - 6, x(ratio), bottom, style));
+    elements.push(line(x(ratio), first - 6, x(ratio), bottom, "grid"));
     elements.push(text(x(ratio), bottom + 14, "soft middle", `${ratio}x`));
   }
   [...rows].forEach(([key, name], row) => {
@@ -82,9 +83,10 @@ function drawBars(columns: readonly Column[], top: number): [elements: string[],
     elements.push(text(LEFT - 12, center, "end", name));
     columns.forEach(({ results }, i) => {
       const result = results.get(key);
-      if (result) elements.push(...drawBar(result, y + i * BAR_STEP, COLORS[i]!, x));
+      if (result) elements.push(...drawBar(result, y + i * BAR_STEP, COLORS[i]!, x, end));
     });
   });
+  elements.push(line(x(1), first - 6, x(1), bottom, "one"));
   return [elements, bottom + 20];
 }
 
@@ -93,6 +95,7 @@ function drawBar(
   y: number,
   color: string,
   x: (ratio: number) => number,
+  most: number,
 ): string[] {
   const ratio = ratioOf(result)!;
   const mark = x(result.mark!.limit);
@@ -101,7 +104,9 @@ function drawBar(
   return [
     rect(LEFT, y, end - LEFT, BAR, color),
     line(mark, y - 1, mark, y + BAR + 1, "mark"),
-    text(beyond + 5, y + BAR - 0.5, "soft", `${ratio.toFixed(2)}x`),
+    text(beyond + 5, y + BAR - 0.5, "value", `${ratio.toFixed(2)}x`),
+    // A bar that does not fit is shown broken.
+    ...(ratio <= most ? [] : [`<path d="M${at(end - 16)} ${y + BAR + 1}l4 -11" class="cut"/>`]),
   ];
 }
 
@@ -131,7 +136,7 @@ function drawLanes(columns: readonly Column[], top: number): [elements: string[]
   const first = top + 40;
   const bottom = first + lanes.length * LANE_STEP + (shown.length - 1) * 6;
   const elements = [
-    text(MARGIN, top, "title", `The event loop: ${name}`),
+    text(MARGIN, top, "title", `The event loop ${name.slice(name.indexOf("while"))}`),
     text(
       MARGIN,
       top + 20,

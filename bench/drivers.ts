@@ -126,7 +126,10 @@ export function betterSqlite3(path: string): Driver {
   };
 }
 
-/** libsql, a driver in Rust whose `promise` module runs statements on other threads. */
+/**
+ * libsql, a driver in Rust, by its promises: those of `prepare` and of a query's beginning are made
+ * on another thread, while `get`, `run` and the reading of rows block this one.
+ */
 export function libsql(path: string): AsyncDriver {
   const Database = requirePeer("libsql/promise");
   const db = new Database(path);

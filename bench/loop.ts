@@ -7,7 +7,7 @@
 import { clearTimeout, setTimeout } from "node:timers";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Connection } from "../mod.ts";
-import type { Driver } from "./drivers.ts";
+import type { AsyncDriver, Driver } from "./drivers.ts";
 import { median, type Result, type Trace } from "./result.ts";
 import { count, QUERY_TIME, ROUNDS, ROWS } from "./sizes.ts";
 
@@ -48,33 +48,43 @@ function gaps({ beats, duration }: Trace): number[] {
 
 const longest = (trace: Trace): number => Math.max(...gaps(trace));
 
-/** The longest stall while all rows are fetched, and a trace of each side for the chart. */
+/** The longest stall while all rows are fetched, and a trace of two sides for the chart. */
 export async function stall(
   ours: Connection,
-  theirs: Driver,
+  drivers: readonly [Driver, ...Driver[]],
+  asyncDrivers: readonly AsyncDriver[],
 ): Promise<{ result: Result; traces: { ours: Trace; theirs: Trace } }> {
-  const statement = theirs.prepare(ALL);
-  const all: [ours: Trace, theirs: Trace][] = [];
-  await ours.executeFetchAll(ALL); // for everything to be compiled
-  for (let i = 0; i < ROUNDS; i++) {
-    gc?.();
-    const our = await trace(() => ours.executeFetchAll(ALL));
-    gc?.();
-    all.push([our, await trace(() => statement.all())]);
+  const works: [name: string, work: () => unknown][] = [["ours", () => ours.executeFetchAll(ALL)]];
+  for (const driver of drivers) {
+    const statement = driver.prepare(ALL);
+    works.push([driver.name, () => statement.all()]);
   }
-  const stalls = all.map(([trace]) => longest(trace));
-  const typical = median(stalls);
+  for (const driver of asyncDrivers) {
+    const statement = await driver.prepare(ALL);
+    works.push([driver.name, () => statement.all()]);
+  }
+  const traces = works.map(() => [] as Trace[]);
+  for (const [, work] of works) await work(); // for everything to be compiled
+  for (let i = 0; i < ROUNDS; i++) {
+    for (const [j, [, work]] of works.entries()) {
+      gc?.();
+      traces[j]!.push(await trace(work));
+    }
+  }
+  const stalls = traces.map((all) => median(all.map(longest)));
+  const [typical, ...theirs] = stalls as [number, ...number[]];
   const result: Result = {
     key: "stall",
     name: `longest stall while fetching ${count(ROWS)} rows`,
     unit: "ms",
     mark: { kind: "absolute", limit: 8 },
     ours: typical,
-    worst: Math.max(...stalls),
-    peers: { [theirs.name]: median(all.map(([, trace]) => longest(trace))) },
+    worst: Math.max(...traces[0]!.map(longest)),
+    peers: Object.fromEntries(theirs.map((stall, i) => [works[i + 1]![0], stall])),
   };
-  const [shown] = all.filter(([trace]) => longest(trace) === typical);
-  return { result, traces: { ours: shown![0], theirs: shown![1] } };
+  const typicalOf = (side: 0 | 1) =>
+    traces[side]!.find((trace) => longest(trace) === stalls[side])!;
+  return { result, traces: { ours: typicalOf(0), theirs: typicalOf(1) } };
 }
 
 /** How late timers are during a long query, less how late they are when there is none. */

@@ -109,7 +109,7 @@ for (const driver of asyncDrivers) {
 for (const row of comparisons(ours)) {
   report({ result: await compare(row, drivers, asyncDrivers) });
 }
-const { result, traces } = await stall(ours.arrays, theirs);
+const { result, traces } = await stall(ours.arrays, drivers, asyncDrivers);
 report({ result });
 report({ traces });
 report({ result: await lateness(ours.arrays) });
