@@ -35,7 +35,7 @@ const env: NodeJS.ProcessEnv = {
 if (options.quick) env.BENCH_QUICK = process.env.BENCH_QUICK = "1";
 // After that, since these look at it.
 const { COLD_STARTS, count, IDLE_TIME, INSERTS, ROWS, SEED } = await import("./sizes.ts");
-const { marksTable, missed, peersTable } = await import("./table.ts");
+const { cell, marksTable, missed, peersTable } = await import("./table.ts");
 
 const file = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
@@ -71,7 +71,7 @@ async function measure(
   const column: Column = { title, about: "", results: new Map() };
   const add = (result: Result) => {
     column.results.set(result.key, result);
-    console.error(`  ${result.name}`);
+    console.error(`  ${result.name}: ${cell(result)}`);
   };
   await run([...command, file("main.ts"), folder, ...others], (text) => {
     const report = JSON.parse(text) as Report;
@@ -156,7 +156,10 @@ try {
   for (const note of notes) console.log(note);
   console.log(missed(columns));
   const path = options.chart ?? (options.quick || options.only ? undefined : file("chart.svg"));
-  if (path) writeFileSync(path, chart(columns));
+  if (path) {
+    writeFileSync(path, chart(columns));
+    spawnSync("deno", ["fmt", "--quiet", path], { env }); // it has to pass the check as well
+  }
 } finally {
   rmSync(folder, { recursive: true });
 }

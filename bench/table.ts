@@ -22,7 +22,7 @@ function digits(value: number): string {
 }
 
 /** `ours / theirs unit = ratio (mark)`, a star behind a mark that is missed. */
-function cell(result: Result | undefined): string {
+export function cell(result: Result | undefined): string {
   if (!result) return "";
   const { unit, mark, ours, worst } = result;
   const [theirs] = Object.values(result.peers);
