@@ -1,11 +1,9 @@
 /**
- * The peers behind small interfaces: the runtime's own synchronous driver and, in Node, others where
- * they are installed.
+ * What the rows use of other drivers, and those that Node may have besides its own.
  *
  * @module
  */
 import { createRequire } from "node:module";
-import process from "node:process";
 
 /** What the rows use of a synchronous driver. Rows are arrays unless said otherwise. */
 export interface Driver {
@@ -43,63 +41,8 @@ export interface AsyncStatement {
   run(...parameters: unknown[]): Promise<unknown>;
 }
 
-const require = createRequire(import.meta.url);
-/** The other drivers have a folder of their own, since nobody needs them but this table. */
+/** They have a folder of their own, since nobody needs them but this table. */
 const requirePeer = createRequire(new URL("./peers/package.json", import.meta.url));
-
-export const isBun: boolean = "bun" in process.versions;
-export const isNode: boolean = !isBun && !("deno" in process.versions);
-
-/** Opens a database with the built-in driver of this runtime. */
-export function builtin(path: string): Driver {
-  return isBun ? bunSqlite(path) : nodeSqlite(path);
-}
-
-function nodeSqlite(path: string): Driver {
-  const { DatabaseSync } = require("node:sqlite");
-  const db = new DatabaseSync(path);
-  return {
-    name: "node:sqlite",
-    exec: (sql) => db.exec(sql),
-    prepare: (sql) => {
-      const statement = db.prepare(sql);
-      statement.setReturnArrays(true);
-      return {
-        get: (...parameters) => statement.get(...parameters),
-        all: () => statement.all(),
-        objects: () => {
-          statement.setReturnArrays(false);
-          return statement.all();
-        },
-        iterate: () => statement.iterate(),
-        run: (...parameters) => statement.run(...parameters),
-      };
-    },
-    reopen: () => new DatabaseSync(path).close(),
-    close: () => db.close(),
-  };
-}
-
-function bunSqlite(path: string): Driver {
-  const { Database } = require("bun:sqlite");
-  const db = new Database(path);
-  return {
-    name: "bun:sqlite",
-    exec: (sql) => db.run(sql),
-    prepare: (sql) => {
-      const statement = db.prepare(sql);
-      return {
-        get: (...parameters) => statement.values(...parameters)[0],
-        all: () => statement.values(),
-        objects: () => statement.all(),
-        iterate: () => statement.iterate(),
-        run: (...parameters) => statement.run(...parameters),
-      };
-    },
-    reopen: () => new Database(path).close(),
-    close: () => db.close(),
-  };
-}
 
 /** better-sqlite3, a synchronous driver compiled for Node. */
 export function betterSqlite3(path: string): Driver {

@@ -8,7 +8,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect, type Connection } from "../mod.ts";
-import { builtin } from "./drivers.ts";
+import { builtin } from "./builtin.ts";
 import { IDLE_TIME } from "./sizes.ts";
 
 /** What comes of each task, in milliseconds and megabytes. */

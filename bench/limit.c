@@ -7,6 +7,7 @@
 
 #define ROUNDS 7
 #define POINTS 1000
+#define SINGLES 200
 
 static sqlite3 *db;
 static long inserts;
@@ -77,6 +78,17 @@ static void many(void) {
   run("ROLLBACK");
 }
 
+/* The file is in WAL mode by then. */
+static void single(void) {
+  static sqlite3_stmt *statement;
+  if (!statement) statement = prepare("INSERT INTO log (what) VALUES (?)");
+  for (int i = 0; i < SINGLES; i++) {
+    sqlite3_bind_text(statement, 1, "happened", 8, SQLITE_TRANSIENT);
+    check(sqlite3_step(statement));
+    sqlite3_reset(statement);
+  }
+}
+
 static int compare(const void *a, const void *b) {
   double x = *(const double *)a, y = *(const double *)b;
   return (x > y) - (x < y);
@@ -102,9 +114,12 @@ int main(int count, char **arguments) {
   /* As the driver does: one thread owns the connection. */
   check(sqlite3_open_v2(arguments[1], &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, 0));
   double points = median(point), scans = median(scan), manys = median(many);
+  run("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+      "CREATE TABLE log (id INTEGER PRIMARY KEY, what TEXT)");
+  double singles = median(single);
   printf("{\"point\":%.4f,\"flight\":%.4f,\"arrays\":%.4f,\"objects\":%.4f,\"rows\":%.4f,"
-         "\"iterate\":%.4f,\"many\":%.4f}\n",
-         points, points, scans, scans, scans, scans, manys);
+         "\"iterate\":%.4f,\"many\":%.4f,\"single\":%.4f}\n",
+         points, points, scans, scans, scans, scans, manys, singles);
   fprintf(stderr, sum > 0 ? "" : "nothing was read\n");
   return 0;
 }

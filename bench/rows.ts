@@ -4,7 +4,8 @@
  * @module
  */
 import { connect, type Connection, objectRow, Row } from "../mod.ts";
-import { type AsyncDriver, type Driver, isBun, isNode } from "./drivers.ts";
+import { isBun, isNode } from "./builtin.ts";
+import type { AsyncDriver, Driver } from "./drivers.ts";
 import type { Mark } from "./result.ts";
 import { count, INSERTS, ROWS } from "./sizes.ts";
 
