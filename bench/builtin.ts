@@ -1,26 +1,18 @@
 /**
- * The peer: the runtime's own synchronous driver, behind one small interface.
+ * The peer in every runtime: its own synchronous driver.
  *
  * @module
  */
 import { createRequire } from "node:module";
 import process from "node:process";
+import type { Driver } from "./drivers.ts";
 
-/** What the rows use of a synchronous driver. Rows are arrays. */
-export interface Builtin {
-  readonly name: string;
-  exec(sql: string): void;
-  prepare(sql: string): {
-    get(...parameters: unknown[]): unknown[];
-    all(...parameters: unknown[]): unknown[][];
-    run(...parameters: unknown[]): void;
-    iterate(): Iterable<unknown>;
-  };
-  close(): void;
-}
+export type Builtin = Driver;
 
 const require = createRequire(import.meta.url);
-const isBun = "bun" in process.versions;
+
+export const isBun: boolean = "bun" in process.versions;
+export const isNode: boolean = !isBun && !("deno" in process.versions);
 
 /** Opens a database with the built-in driver of this runtime. */
 export function builtin(path: string): Builtin {
@@ -36,8 +28,18 @@ function nodeSqlite(path: string): Builtin {
     prepare: (sql) => {
       const statement = db.prepare(sql);
       statement.setReturnArrays(true);
-      return statement;
+      return {
+        get: (...parameters) => statement.get(...parameters),
+        all: () => statement.all(),
+        objects: () => {
+          statement.setReturnArrays(false);
+          return statement.all();
+        },
+        iterate: () => statement.iterate(),
+        run: (...parameters) => statement.run(...parameters),
+      };
     },
+    reopen: () => new DatabaseSync(path).close(),
     close: () => db.close(),
   };
 }
@@ -52,11 +54,13 @@ function bunSqlite(path: string): Builtin {
       const statement = db.prepare(sql);
       return {
         get: (...parameters) => statement.values(...parameters)[0],
-        all: (...parameters) => statement.values(...parameters),
-        run: (...parameters) => statement.run(...parameters),
+        all: () => statement.values(),
+        objects: () => statement.all(),
         iterate: () => statement.iterate(),
+        run: (...parameters) => statement.run(...parameters),
       };
     },
+    reopen: () => new Database(path).close(),
     close: () => db.close(),
   };
 }

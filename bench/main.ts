@@ -1,17 +1,46 @@
 /**
- * Measures this driver beside the runtime's own, in one runtime: rounds in turn, medians of all.
+ * Measures this driver beside its peers, in one runtime: rounds in turn, medians of all. Prints a
+ * line of JSON for each row.
  *
  * @module
  */
 import assert from "node:assert/strict";
+import { copyFileSync } from "node:fs";
+import { join } from "node:path";
 import process from "node:process";
 import { measure } from "mitata";
 import { sqliteVersion } from "../mod.ts";
-import { open, type Row, rows } from "./rows.ts";
+import { builtin } from "./builtin.ts";
+import { type AsyncDriver, betterSqlite3, type Driver, libsql } from "./drivers.ts";
+import { lateness, stall } from "./loop.ts";
+import { median, type Report, type Result } from "./result.ts";
+import { type Comparison, comparisons, openOurs } from "./rows.ts";
+import { ROUNDS } from "./sizes.ts";
 
-const ROUNDS = 7;
+const [folder, others] = process.argv.slice(2) as [string, string | undefined];
 
-/** Median nanoseconds of one round. */
+function report(report: Report): void {
+  console.log(JSON.stringify(report));
+}
+
+/** A copy of the seed for each driver: two SQLites on one file would break its locks. */
+function copyFor(name: string): string {
+  const path = join(folder, `${name}.db`);
+  copyFileSync(join(folder, "seed.db"), path);
+  return path;
+}
+
+/** Opens a driver that need not be there. */
+function optional<D>(name: string, open: (path: string) => D): D[] {
+  try {
+    return [open(copyFor(name))];
+  } catch (error) {
+    report({ note: `${name} is left out: ${String(error).split("\n")[0]}` });
+    return [];
+  }
+}
+
+/** Median milliseconds of one round. */
 async function round(work: () => unknown, samples: number): Promise<number> {
   const { p50 } = await measure(work, {
     min_samples: samples,
@@ -21,42 +50,69 @@ async function round(work: () => unknown, samples: number): Promise<number> {
     // One call a sample, so that an awaited call is timed as one.
     batch_threshold: 0,
   });
-  return p50;
+  return p50 / 1e6;
 }
 
-function median(values: number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
-}
+async function compare(
+  row: Comparison,
+  [theirs, ...more]: readonly [Driver, ...Driver[]],
+  asyncDrivers: readonly AsyncDriver[],
+): Promise<Result> {
+  const { key, name, mark, samples } = row;
+  const answer = await row.ours();
+  const works: [name: string, work: () => unknown][] = [];
+  const add = async (driver: string, work: () => unknown) => {
+    assert.deepEqual(await work(), answer, `${name}: ${driver}`);
+    works.push([driver, work]);
+  };
+  await add(theirs.name, row.sync(theirs));
+  for (const driver of more) await add(driver.name, row.sync(driver));
+  for (const driver of asyncDrivers) await add(driver.name, await row.async(driver));
 
-async function compare(row: Row): Promise<[ours: number, theirs: number]> {
-  assert.deepEqual(await row.ours(), row.theirs(), row.name);
   const ours: number[] = [];
-  const theirs: number[] = [];
+  const peers = works.map(() => [] as number[]);
   for (let i = 0; i < ROUNDS; i++) {
-    ours.push(await round(row.ours, row.samples));
-    theirs.push(await round(row.theirs, row.samples));
+    ours.push(await round(row.ours, samples));
+    for (const [j, [, work]] of works.entries()) peers[j]!.push(await round(work, samples));
   }
-  return [median(ours), median(theirs)];
+  return {
+    key,
+    name,
+    unit: "ms",
+    mark,
+    ours: median(ours),
+    peers: Object.fromEntries(works.map(([name], j) => [name, median(peers[j]!)])),
+  };
 }
 
-function duration(nanoseconds: number): string {
-  return nanoseconds < 1e6
-    ? `${(nanoseconds / 1e3).toFixed(1)} us`
-    : `${(nanoseconds / 1e6).toFixed(1)} ms`;
-}
-
-const runtime =
+const [runtime, version] =
   Object.entries(process.versions).find(([name]) => name === "deno" || name === "bun") ??
     ["node", process.versions.node];
-await using sides = await open();
-console.log(`${runtime.join(" ")}, SQLite ${sqliteVersion()} against ${sides.theirs.name}`);
-for (const row of rows(sides)) {
-  const [ours, theirs] = await compare(row);
-  const cells = [
-    duration(ours),
-    duration(theirs),
-    `${(ours / theirs).toFixed(2)}x`,
-    `<= ${row.mark}x`,
-  ];
-  console.log(`  ${row.name.padEnd(36)}${cells.map((cell) => cell.padStart(12)).join("")}`);
+const drivers: [Driver, ...Driver[]] = [builtin(copyFor("builtin"))];
+const asyncDrivers: AsyncDriver[] = [];
+if (others === "others") {
+  drivers.push(...optional("better-sqlite3", betterSqlite3));
+  asyncDrivers.push(...optional("libsql", libsql));
 }
+await using ours = await openOurs(copyFor("ours"));
+const theirs = drivers[0];
+const [theirVersion] = theirs.prepare("SELECT sqlite_version()").get();
+const about = `${runtime} ${version}, SQLite ${sqliteVersion()}`;
+report({ about: `${about} against ${theirs.name} with ${theirVersion}` });
+for (const driver of drivers.slice(1)) {
+  const [version] = driver.prepare("SELECT sqlite_version()").get();
+  report({ note: `${driver.name} has SQLite ${version}` });
+}
+for (const driver of asyncDrivers) {
+  const [version] = await (await driver.prepare("SELECT sqlite_version()")).get();
+  report({ note: `${driver.name} has SQLite ${version}` });
+}
+for (const row of comparisons(ours)) {
+  report({ result: await compare(row, drivers, asyncDrivers) });
+}
+const { result, traces } = await stall(ours.arrays, drivers, asyncDrivers);
+report({ result });
+report({ traces });
+report({ result: await lateness(ours.arrays) });
+for (const driver of drivers) driver.close();
+for (const driver of asyncDrivers) await driver.close();
