@@ -19,7 +19,7 @@ import { Result } from "./result.ts";
 import { type ColumnDescription, Row } from "./row.ts";
 import { isIterable, ManySender } from "./many.ts";
 import type { Scope } from "./scope.ts";
-import { ALL, type ONE } from "./thread/protocol.ts";
+import { ALL } from "./thread/protocol.ts";
 import {
   checkSql,
   encodeParameters,
@@ -33,14 +33,8 @@ import {
 /** A step of iterating over a cursor. */
 let step: <R>(cursor: Cursor<R>) => Promise<IteratorResult<R, undefined>>;
 
-/** Executes and fetches all rows, or one, in a single round trip. */
-export let fetchAtOnce: <R>(
-  cursor: Cursor<R>,
-  sql: string,
-  parameters: unknown,
-  rows: typeof ALL | typeof ONE,
-  options: unknown,
-) => Promise<R[]>;
+/** Makes rows of what has been fetched, as the cursor does. */
+export let makeRows: <R>(cursor: Cursor<R>, rows: SqlValue[][]) => R[];
 
 /**
  * Calls a function as soon as no rows of the cursor's last statement are left in the worker; false
@@ -74,11 +68,16 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   #finished = false;
 
   /** Made by `connection.cursor()`. */
-  constructor(connection: Connection<R>, core: Core, scope: Scope) {
+  constructor(
+    connection: Connection<R>,
+    core: Core,
+    scope: Scope,
+    result: Result = new Result(core, scope),
+  ) {
     this.connection = connection;
     this.#core = core;
     this.#scope = scope;
-    this.#result = new Result(core, scope);
+    this.#result = result;
     this.#rowFactory = core.settings.rowFactory;
     this.#iterChunkSize = core.settings.iterChunkSize;
   }
@@ -324,12 +323,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
       cursor.#finished = true;
     };
     step = (cursor) => cursor.#step();
-    fetchAtOnce = async (cursor, sql, parameters, rows, options) => {
-      await cursor.#run(sql, parameters, rows, options);
-      const result = cursor.#result;
-      result.check();
-      return cursor.#makeAll(result.take(Infinity));
-    };
+    makeRows = (cursor, rows) => cursor.#makeAll(rows);
   }
 }
 

@@ -5,11 +5,12 @@
  */
 import type { Connection } from "./connection.ts";
 import type { Core } from "./core.ts";
-import { Cursor, type CursorRequest, fetchAtOnce } from "./cursor.ts";
-import type { CallOptions } from "./options.ts";
+import { Cursor, type CursorRequest, makeRows } from "./cursor.ts";
+import type { CallOptions, RowFactoryOption } from "./options.ts";
+import { Result } from "./result.ts";
 import type { Scope } from "./scope.ts";
 import { ALL, ONE } from "./thread/protocol.ts";
-import type { SqlParameters } from "./values.ts";
+import { checkSql, encodeParameters, type SqlParameters } from "./values.ts";
 
 /** Runs statements, each on a cursor of its own. `R` is the type of a row. */
 export abstract class Executor<R> {
@@ -60,14 +61,22 @@ export abstract class Executor<R> {
     parameters?: SqlParameters,
     options?: CallOptions,
   ): Promise<number | bigint | undefined> {
-    const cursor = this.#cursor();
-    await fetchAtOnce(cursor, sql, parameters, ALL, options);
-    return cursor.lastRowId;
+    const result = new Result(this.#core, this.#scope);
+    await this.#run(result, sql, parameters, ALL, options);
+    result.check();
+    return result.insertedRowId ?? undefined;
   }
 
   /** Runs one statement and returns all of its rows. */
-  executeFetchAll(sql: string, parameters?: SqlParameters, options?: CallOptions): Promise<R[]> {
-    return fetchAtOnce(this.#cursor(), sql, parameters, ALL, options);
+  async executeFetchAll(
+    sql: string,
+    parameters?: SqlParameters,
+    options?: CallOptions,
+  ): Promise<R[]> {
+    const result = new Result(this.#core, this.#scope);
+    const { rowFactory } = this.#core.settings;
+    await this.#run(result, sql, parameters, ALL, options);
+    return this.#rows(result, rowFactory);
   }
 
   /** Runs one statement and returns its first row; undefined when it has none. */
@@ -76,7 +85,38 @@ export abstract class Executor<R> {
     parameters?: SqlParameters,
     options?: CallOptions,
   ): Promise<R | undefined> {
-    return (await fetchAtOnce(this.#cursor(), sql, parameters, ONE, options))[0];
+    const result = new Result(this.#core, this.#scope);
+    const { rowFactory } = this.#core.settings;
+    await this.#run(result, sql, parameters, ONE, options);
+    return this.#rows(result, rowFactory)[0];
+  }
+
+  /** Runs one statement without a cursor: its rows come with the reply, in one round trip. */
+  #run(
+    result: Result,
+    sql: string,
+    parameters: unknown,
+    rows: typeof ALL | typeof ONE,
+    options: unknown,
+  ): Promise<void> {
+    const core = this.#core;
+    core.check();
+    checkSql(sql, core.limits);
+    return result.execute(
+      sql,
+      encodeParameters(parameters, core.limits),
+      rows,
+      core.waiting(options),
+    );
+  }
+
+  #rows(result: Result, factory: RowFactoryOption<unknown>): R[] {
+    result.check();
+    const rows = result.take(Infinity);
+    if (factory === null) return rows as R[];
+    const cursor = new Cursor<R>(this.owner, this.#core, this.#scope, result);
+    cursor.rowFactory = factory as RowFactoryOption<R>;
+    return makeRows(cursor, rows);
   }
 
   /** A cursor whose calls reject when nothing can be run any more. */

@@ -16,8 +16,9 @@ import { Worker } from "node:worker_threads";
 import { Inbox, Writer } from "./codec.ts";
 import { Channel } from "./channel.ts";
 
-/** How long to look for replies after sending, in milliseconds. */
-const SPIN = 0.012;
+/** How long to look for replies after sending, in milliseconds: at least, at most. */
+const SPIN_LEAST = 0.012;
+const SPIN_MOST = 0.06;
 /** Replies slower than this, in milliseconds, are not looked for: looking would not pay. */
 const QUICK = 0.15;
 /** After this long, in milliseconds, timers and input get their turn, whatever comes in. */
@@ -84,6 +85,8 @@ export class Thread {
   #turning = false;
   #turnStart = 0;
   #quick = true;
+  /** How long replies take, in milliseconds, those of late counting most. */
+  #usual = 0;
   #sentAt = 0;
   #repliedAt = 0;
   #ended = false;
@@ -181,11 +184,13 @@ export class Thread {
   /** Looks for replies while they keep coming. */
   #look(): void {
     const { replies } = this.channel;
-    for (let until = this.#sentAt + SPIN; this.#owed > 0;) {
+    // A wake-up takes longer than to look a moment more for what is about to come.
+    const spin = Math.min(Math.max(SPIN_LEAST, 2 * this.#usual), SPIN_MOST);
+    for (let until = this.#sentAt + spin; this.#owed > 0;) {
       for (let i = 0; i < 16; i++) if (replies.available() > 0) break;
       if (replies.available() > 0) {
         if (!this.#drain()) return;
-        until = performance.now() + SPIN;
+        until = performance.now() + spin;
         if (until - this.#turnStart > TURN) return;
       } else if (performance.now() > until) return;
     }
@@ -272,7 +277,9 @@ export class Thread {
   #settled(): void {
     this.#owed--;
     const now = performance.now();
-    this.#quick = now - Math.max(this.#sentAt, this.#repliedAt) < QUICK;
+    const took = now - Math.max(this.#sentAt, this.#repliedAt);
+    this.#quick = took < QUICK;
+    this.#usual += (Math.min(took, QUICK) - this.#usual) / 8;
     this.#repliedAt = now;
   }
 
