@@ -270,7 +270,9 @@ test("a handle that the worker has given up is not interrupted", () => {
 /** A thread that sends back all it gets. */
 const ECHO = `
 import { workerData } from "node:worker_threads";
-import { Channel } from ${JSON.stringify(new URL("../src/thread/channel.ts", import.meta.url).href)};
+import { Channel } from ${
+  JSON.stringify(new URL("../src/thread/channel.ts", import.meta.url).href)
+};
 const channel = new Channel(workerData);
 const { requests, replies, workerBell } = channel;
 const buffer = new Uint8Array(300_000);
