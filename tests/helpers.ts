@@ -11,9 +11,12 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 
 const folders: string[] = [];
-process.on("exit", () => {
+function clean(): void {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
-});
+}
+process.on("exit", clean);
+// What `deno test` runs has no end of a process of its own, but this.
+globalThis.addEventListener?.("unload", clean);
 
 /** The project's folder. */
 export const root: string = fileURLToPath(new URL("..", import.meta.url));
