@@ -521,7 +521,7 @@ test("source.close() during a backup ends it, and the target keeps what it had",
 test("both ends closed at once during a backup, time and again, do no harm", async () => {
   const ended = await program(`
     const { connect } = aiosqlite;
-    for (let i = 0; i < 60; i++) {
+    for (let i = 0; i < 25; i++) {
       const [source, target] = await Promise.all([connect(":memory:"), connect(":memory:")]);
       await source.executeScript(
         "CREATE TABLE t (x); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n " +
@@ -621,7 +621,7 @@ test("backup() that is aborted before the source came to it uses the target no m
     const { promise, resolve } = Promise.withResolvers();
     const begun = Promise.withResolvers();
     await db.createFunction("wait", 0, () => (begun.resolve(), promise));
-    for (let i = 0; i < 20; i++) {
+    for (let i = 0; i < 10; i++) {
       const target = await connect(":memory:", { isolationLevel: null });
       await target.execute("CREATE TABLE kept (x)");
       const busy = i === 0 ? db.executeFetchOne("SELECT wait()") : null;

@@ -159,7 +159,7 @@ async function drain(cursor: Cursor, fetch: "fetchAll" | "fetchMany" | "fetchOne
 }
 
 /** No event tells that a statement has begun; after this it has. */
-const begun = () => pause(30);
+const begun = () => pause(20);
 
 interface Block extends AsyncDisposable {
   readonly over: boolean;
@@ -508,7 +508,7 @@ test("in a transaction as well, which goes on unless it was a write", async () =
 
 test("only that call is hit: those queued and half-read results go on", async () => {
   await using db = await table();
-  const bounded = `${NUMBERS} SELECT i FROM n LIMIT 200000`;
+  const bounded = `${NUMBERS} SELECT i FROM n LIMIT 50000`;
   for (const sql of [ENDLESS, ENDLESS_INSERT, ENDLESS_ROWS]) {
     const half = await db.execute(bounded);
     const read = await half.fetchMany(3);
@@ -525,7 +525,7 @@ test("only that call is hit: those queued and half-read results go on", async ()
       { length: 200 },
       (_, i) => db.executeFetchOne("SELECT ?", [i], i % 2 ? own : undefined),
     );
-    const rest = half.fetchMany(100_000); // queued as well
+    const rest = half.fetchMany(25_000); // queued as well
     await begun();
     await aborts(controller, running, sql);
     assert.deepEqual(await Promise.all(behind), Array.from({ length: 200 }, (_, i) => [i]));
@@ -537,7 +537,7 @@ test("only that call is hit: those queued and half-read results go on", async ()
         looped,
       ]
     ) {
-      assert.equal(rows.length, 200_000);
+      assert.equal(rows.length, 50_000);
       assert.ok(rows.every((row, i) => row![0] === i + 1));
     }
   }
@@ -622,11 +622,11 @@ test("one signal for 1,000 calls: those that have run stay, the others never run
   assert.equal(controller.listeners, 0);
 });
 
-test("aborting 70,000 queued calls at once does not hold up the event loop", LONG, async () => {
+test("aborting 20,000 queued calls at once does not hold up the event loop", LONG, async () => {
   await using db = await table({}, ":memory:");
   await using long = block(db);
   // Each with a signal of its own: with so many listeners to one, Node itself gets slow.
-  const controllers = Array.from({ length: 70_000 }, () => new AbortController());
+  const controllers = Array.from({ length: 20_000 }, () => new AbortController());
   const calls = controllers.map((controller, i) => db.execute(INSERT, [i], controller));
   const settled = Promise.allSettled(calls);
   await begun();
@@ -636,7 +636,7 @@ test("aborting 70,000 queued calls at once does not hold up the event loop", LON
   await long.end();
   assert.deepEqual(await values(db), []);
   const took = performance.now() - start;
-  assert.ok(took < 2500, `${took} ms`);
+  assert.ok(took < 1000, `${took} ms`);
 });
 
 test("fetchMany() that is aborted rejects, and does not look like it came to the end", async () => {
@@ -657,7 +657,7 @@ test("an INSERT is there if it fulfils and not if it rejects, whenever it is abo
   await db.execute(`CREATE TABLE wide (${columns})`);
   const sql = `INSERT INTO wide VALUES (?, ${columns.slice(1).map(() => "abs(random()) % 7 + 1")})`;
   const kept: number[] = [];
-  for (let i = 0; i < 150; i++) {
+  for (let i = 0; i < 100; i++) {
     const controller = new AbortController();
     const call = db.executeInsert(sql, [i], controller).then(() => kept.push(i), (error) => {
       assert.equal(error, controller);
@@ -708,12 +708,12 @@ test("so does a fetch that waits for a transaction to end; other cursors go on",
     const other = await db.execute(ENDLESS_ROWS);
     const tx = await db.transaction();
     const waiting = drain(cursor, fetch);
-    const rest = other.fetchMany(300_000);
+    const rest = other.fetchMany(50_000);
     await pause(2);
     await aborts(controller, waiting, fetch);
     await tx.rollback();
     const rows = await rest;
-    assert.ok(rows.length === 300_000 && rows.every((row, i) => row[0] === i + 1));
+    assert.ok(rows.length === 50_000 && rows.every((row, i) => row[0] === i + 1));
     await other.close();
   }
 });
@@ -865,7 +865,7 @@ test("texts go in and out of the cache amid random cancels", async () => {
   for (const cachedStatements of [1, 2, 3]) {
     await using db = await table({ cachedStatements });
     const answers: Promise<void>[] = [];
-    for (let i = 0; i < 3000; i++) {
+    for (let i = 0; i < 1500; i++) {
       const text = Math.floor(Math.random() * 5);
       const controller = new AbortController();
       const signalled = Math.random() < 0.6 ? controller : undefined;
@@ -929,8 +929,8 @@ test("no call leaves a listener behind", async () => {
   quiet("failure");
   await assert.rejects(connect("/nowhere/at/all", { signal: controller.signal }));
   quiet("connect, failure");
-  const cursor = await db.execute(`${ENDLESS_ROWS} LIMIT 1000000`, [], controller);
-  for (let rows = 1; rows < 1_000_000; rows *= 4) await cursor.fetchMany(rows);
+  const cursor = await db.execute(`${ENDLESS_ROWS} LIMIT 100000`, [], controller);
+  for (let rows = 1; rows < 100_000; rows *= 4) await cursor.fetchMany(rows);
   await cursor.close(); // until then it hears, for its lock to be let go
   quiet("fetchMany");
   await db.commit(controller);
@@ -1172,11 +1172,11 @@ test("an abort around COMMIT: committed and fulfilled, or rolled back and reject
     }
     assert.equal(controller.signal.aborted || outcomes.fulfilled.has(i), true);
   };
-  for (let i = 1; i <= 400; i++) await attempt(i, Math.random());
+  for (let i = 1; i <= 250; i++) await attempt(i, Math.random());
   const there = (await db.executeFetchAll("SELECT x, count(*) FROM t GROUP BY x")) as number[][];
   assert.deepEqual(there.map(([x]) => x), [...outcomes.fulfilled]);
   assert.ok(there.every(([, count]) => count === 2));
-  assert.equal(outcomes.fulfilled.size + outcomes.rejected.size, 400);
+  assert.equal(outcomes.fulfilled.size + outcomes.rejected.size, 250);
   // Both must have been met, or nothing has been tested.
   assert.ok(outcomes.fulfilled.size > 0 && outcomes.rejected.size > 0);
 });
@@ -1291,7 +1291,7 @@ async function settle(fds, tasks) {
   return false;
 }
 await round(8); // what a runtime keeps for good it has by now
-await pause(2000);
+await pause(1500);
 const before = [names().length, threads()];
 for (let i = 0; i < 15; i++) await round(8);
 const settled = await settle(before[0] + 3, before[1] + 2);
@@ -1316,7 +1316,7 @@ console.log(JSON.stringify(
 
 // Everything at once
 
-test("a storm of 2,000 aborts: no wrong answer, no lost or unwanted row", LONG, async () => {
+test("a storm of 800 aborts: no wrong answer, no lost or unwanted row", LONG, async () => {
   const path = file();
   const writers = [await table({}, path), await table({}, path)];
   const reads = await connect(path, OPTIONS);
@@ -1396,11 +1396,11 @@ test("a storm of 2,000 aborts: no wrong answer, no lost or unwanted row", LONG, 
     }
   };
   const many = async () => {
-    while (aborted < 2000) await one();
+    while (aborted < 800) await one();
   };
   await Promise.all(Array.from({ length: 24 }, many));
 
-  assert.ok(rejected > 500 && kept.size > 100, `${rejected} rejected, ${kept.size} kept`);
+  assert.ok(rejected > 200 && kept.size > 40, `${rejected} rejected, ${kept.size} kept`);
   for (const db of [...writers, reads]) {
     assert.equal(db.inTransaction, false);
     assert.equal(await db.transaction(() => 7), 7); // nothing is held or left in line

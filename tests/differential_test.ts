@@ -351,14 +351,14 @@ async function compare(seed: number, count: number, level: "" | "IMMEDIATE" | nu
   assert.ok(good.filter(({ rowCount }) => rowCount! > 0).length > count / 12);
 }
 
-test("3000 random statements do what they do in Python's sqlite3", { skip }, async () => {
-  await compare(1, 3000, "");
+test("2000 random statements do what they do in Python's sqlite3", { skip }, async () => {
+  await compare(1, 2000, "");
 });
 
-test("so do 1500 without implicit transactions", { skip }, async () => {
-  await compare(2, 1500, null);
+test("so do 1000 without implicit transactions", { skip }, async () => {
+  await compare(2, 1000, null);
 });
 
-test("so do 1500 with implicit transactions that are immediate", { skip }, async () => {
-  await compare(3, 1500, "IMMEDIATE");
+test("so do 1000 with implicit transactions that are immediate", { skip }, async () => {
+  await compare(3, 1000, "IMMEDIATE");
 });

@@ -4,23 +4,37 @@
  * @module
  */
 import { spawn } from "node:child_process";
-import { copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 
 const folders: string[] = [];
-process.on("exit", () => {
+function clean(): void {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
-});
+}
+process.on("exit", clean);
+// What `deno test` runs has no end of a process of its own, but this.
+globalThis.addEventListener?.("unload", clean);
 
 /** The project's folder. */
 export const root: string = fileURLToPath(new URL("..", import.meta.url));
 
+/** In memory where there is room for it, since there every commit need not wait for a disk. */
+function place(): string {
+  try {
+    const { bavail, bsize } = statfsSync("/dev/shm");
+    if (bavail * bsize > 2 ** 31) return "/dev/shm";
+  } catch {
+    // there is none
+  }
+  return tmpdir();
+}
+
 /** A new folder, removed when the tests end. */
 export function folder(): string {
-  const made = mkdtempSync(join(tmpdir(), "aiosqlite-"));
+  const made = mkdtempSync(join(place(), "aiosqlite-"));
   folders.push(made);
   return made;
 }
@@ -106,13 +120,19 @@ export function program(
   return command(process.execPath, [...runtimeArguments(script), ...args], options);
 }
 
+/** Python itself, once it is known: what stands for it in the path can be slow to find it. */
+let interpreter = "python3";
+
 /** Runs SQL on a database file from another process, with Python's sqlite3; rows as JSON. */
 export async function python(path: string, sql: string): Promise<unknown[][]> {
   const script = "import json, sqlite3, sys\n" +
     "c = sqlite3.connect(sys.argv[1], timeout=10)\n" +
     "print(json.dumps(c.execute(sys.argv[2]).fetchall()))\n" +
-    "c.commit()\n";
-  const ended = await command("python3", ["-c", script, path, sql]);
+    "c.commit()\n" +
+    "print(sys.executable)\n";
+  const ended = await command(interpreter, ["-S", "-c", script, path, sql]);
   if (ended.code !== 0) throw new Error(ended.stderr);
-  return JSON.parse(ended.stdout);
+  const [rows, executable] = ended.stdout.trimEnd().split("\n");
+  interpreter = executable || interpreter;
+  return JSON.parse(rows!);
 }

@@ -10,7 +10,7 @@ const NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
 const INSERT = "INSERT INTO t VALUES (1)";
 
 /** Milliseconds. */
-const TIMEOUT = 500;
+const TIMEOUT = 200;
 /** Timers count whole milliseconds, which may be one less than the clock does. */
 const EARLY = 1;
 /** A fifth, and what the machine may take to get round to it. */
@@ -131,7 +131,7 @@ test("the timeout of a transaction that is to write", LONG, async () => {
   await times(() => db.transaction(() => assert.fail("runs"), { mode: "IMMEDIATE" }));
   await times(() => db.transaction({ mode: "EXCLUSIVE" }));
   // Its own timeout counts, a longer one and a shorter one, and just for its beginning.
-  await times(() => db.transaction({ mode: "IMMEDIATE", timeout: 800 }), 800);
+  await times(() => db.transaction({ mode: "IMMEDIATE", timeout: 400 }), 400);
   await times(() => db.transaction({ mode: "IMMEDIATE", timeout: 100 }), 100);
   await times(() => db.transaction((tx) => tx.execute(INSERT), { timeout: 100 }));
   await held.execute("COMMIT");
@@ -293,7 +293,7 @@ test(
     const path = file();
     await using db = await table(path);
     await using _writer = await writer(path);
-    for (const inLine of [100, 300]) {
+    for (const inLine of [40, 120]) {
       await times(async () => {
         const tx = await db.transaction();
         const timer = setTimeout(() => tx.rollback(), inLine);
@@ -379,7 +379,7 @@ test("who lets go just in time is not too late", LONG, async () => {
   await db.execute("CREATE TABLE t (x)");
   await using held = await writer(path);
   const waiting = db.execute(INSERT);
-  await pause(300);
+  await pause(200);
   const start = performance.now();
   await held.execute("COMMIT");
   await waiting;

@@ -196,12 +196,12 @@ test("transaction() right behind an un-awaited INSERT waits for its transaction,
   assert.deepEqual(await values(db), [1, 2]);
 });
 
-test("1,000 concurrent transactions never meet each other or other statements", async () => {
+test("400 concurrent transactions never meet each other or other statements", async () => {
   await using db = await table({ isolationLevel: null, timeout: 60_000 });
   await db.execute("CREATE TABLE audit (who, what)");
   const note = (who: string, what: string) =>
     [`INSERT INTO audit VALUES (?, ?)`, [who, what]] as const;
-  await Promise.all(Array.from({ length: 1000 }, async (_, i) => {
+  await Promise.all(Array.from({ length: 400 }, async (_, i) => {
     const work = db.transaction(async (tx) => {
       await tx.execute(...note(`tx ${i}`, "begin"));
       await null;
@@ -211,7 +211,7 @@ test("1,000 concurrent transactions never meet each other or other statements", 
     await work;
   }));
   const audit = await db.executeFetchAll("SELECT who, what FROM audit ORDER BY rowid");
-  assert.equal(audit.length, 3000);
+  assert.equal(audit.length, 1200);
   for (let i = 0; i < audit.length; i++) {
     if (audit[i]![1] === "begin") assert.deepEqual(audit[i + 1], [audit[i]![0], "end"]);
   }

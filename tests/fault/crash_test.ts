@@ -1,9 +1,8 @@
-import assert from "node:assert/strict";
-import { test } from "node:test";
-import { file, program, runtimeName } from "../helpers.ts";
+import { runtimeName } from "../helpers.ts";
+import { type Case, together } from "./together.ts";
 
-// Each case runs in a process of its own, which has to survive the end of the thread and then end
-// by itself. The thread is caught by the `unref()` that every connection's thread goes through.
+// The cases run in other processes, which have to survive the end of a thread and then end by
+// themselves. A thread is caught by the `ref()` and `unref()` that every call goes through.
 
 const PRELUDE = `
   import assert from "node:assert/strict";
@@ -11,13 +10,17 @@ const PRELUDE = `
   import { Worker } from "node:worker_threads";
 
   const { connect } = aiosqlite;
+  /** The thread used last is the last. */
   const threads = [];
-  const { unref } = Worker.prototype;
-  Worker.prototype.unref = function () {
-    if (!threads.includes(this)) threads.push(this);
-    return unref.call(this);
-  };
-  /** Ends the thread of the connection opened last. */
+  for (const name of ["ref", "unref"]) {
+    const method = Worker.prototype[name];
+    Worker.prototype[name] = function () {
+      if (threads.includes(this)) threads.splice(threads.indexOf(this), 1);
+      threads.push(this);
+      return method.call(this);
+    };
+  }
+  /** Ends the thread of the connection used last. */
   async function kill() {
     const thread = threads.at(-1);
     const exited = once(thread, "exit");
@@ -38,24 +41,34 @@ const PRELUDE = `
     clearTimeout(timer);
   }
   // Some runtimes end a thread only when its C call has returned, so the query ends by itself.
-  const SECOND = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 4000000) " +
+  const SECOND = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1500000) " +
     "SELECT count(*) FROM n";
-  const path = args[0];
 `;
 
-async function survives(source: string): Promise<void> {
-  const result = await program(`${PRELUDE}\n${source}\nconsole.log("survived");`, [file()], {
-    timeout: 20_000,
-  });
-  assert.deepEqual(
-    [result.code, result.signal, result.stdout],
-    [0, null, "survived\n"],
-    result.stderr,
-  );
+const cases: Case[] = [];
+
+/** Adds a case that runs without an error. */
+function survives(name: string, source: string, skip: false | string = false): void {
+  cases.push([name, source, skip]);
 }
 
-test("A thread that ends while idle: every later call rejects", () =>
-  survives(`
+// The first of its process, for no other connection to have left a thread that is warm.
+survives(
+  "A thread that ends while opening: connect() rejects",
+  `
+    const opening = connect(path);
+    threads.at(-1).terminate();
+    await assert.rejects(opening, (error) => {
+      assert.ok(error instanceof aiosqlite.SqliteError, String(error));
+      assert.match(error.message, /thread (ended|can't be started)/);
+      return true;
+    });
+  `,
+);
+
+survives(
+  "A thread that ends while idle: every later call rejects",
+  `
     const db = await connect(path);
     const cursor = await db.execute("CREATE TABLE t (x)");
     await kill();
@@ -67,10 +80,12 @@ test("A thread that ends while idle: every later call rejects", () =>
     await rejects(cursor.execute("SELECT 1"));
     assert.equal(db.inTransaction, false);
     db.interrupt();
-  `));
+  `,
+);
 
-test("A thread that ends while idle: calls made meanwhile settle", () =>
-  survives(`
+survives(
+  "A thread that ends while idle: calls made meanwhile settle",
+  `
     const db = await connect(path);
     const killed = kill();
     const calls = Array.from({ length: 100 }, (_, i) => db.executeFetchOne("SELECT ?", [i]));
@@ -80,10 +95,12 @@ test("A thread that ends while idle: calls made meanwhile settle", () =>
     }
     await killed;
     await rejects(db.execute("SELECT 1"));
-  `));
+  `,
+);
 
-test("A thread that ends in a query: it and all queued behind it reject", () =>
-  survives(`
+survives(
+  "A thread that ends in a query: it and all queued behind it reject",
+  `
     const db = await connect(path);
     const calls = [
       db.execute(SECOND),
@@ -94,15 +111,17 @@ test("A thread that ends in a query: it and all queued behind it reject", () =>
     ].map(rejects);
     setTimeout(kill, 50);
     await Promise.all(calls);
-  `));
+  `,
+);
 
-test("A thread that ends among many quick statements: each is answered or rejects", () =>
-  survives(`
+survives(
+  "A thread that ends among many quick statements: each is answered or rejects",
+  `
     const db = await connect(path, { isolationLevel: null });
     await db.execute("CREATE TABLE t (x)");
     await db.execute("BEGIN IMMEDIATE");
     const calls = Array.from(
-      { length: 20_000 },
+      { length: 8000 },
       (_, i) => db.execute("INSERT INTO t VALUES (?)", [i]),
     );
     const killed = calls[100].then(kill);
@@ -114,10 +133,12 @@ test("A thread that ends among many quick statements: each is answered or reject
     await other.execute("INSERT INTO t VALUES ('kept')");
     await other.commit();
     assert.deepEqual(await other.executeFetchAll("SELECT x FROM t"), [["kept"]]);
-  `));
+  `,
+);
 
-test("A thread that ends in a query: the loop over its rows rejects", () =>
-  survives(`
+survives(
+  "A thread that ends in a query: the loop over its rows rejects",
+  `
     const db = await connect(path);
     await rejects((async () => {
       let rows = 0;
@@ -125,22 +146,13 @@ test("A thread that ends in a query: the loop over its rows rejects", () =>
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i, 'row' FROM n",
       )) if (++rows === 1000) await kill();
     })());
-  `));
-
-test("A thread that ends while opening: connect() rejects", () =>
-  survives(`
-    const opening = connect(path);
-    threads.at(-1).terminate();
-    await assert.rejects(opening, (error) => {
-      assert.ok(error instanceof aiosqlite.SqliteError, String(error));
-      assert.match(error.message, /thread (ended|can't be started)/);
-      return true;
-    });
-  `));
+  `,
+);
 
 for (const journal of ["DELETE", "WAL"]) {
-  test(`A thread that ends in a transaction gives its lock back (${journal})`, () =>
-    survives(`
+  survives(
+    `A thread that ends in a transaction gives its lock back (${journal})`,
+    `
       const db = await connect(path);
       await db.execute("PRAGMA journal_mode = ${journal}");
       await db.execute("CREATE TABLE t (x)");
@@ -152,15 +164,17 @@ for (const journal of ["DELETE", "WAL"]) {
       await other.commit();
       assert.deepEqual(await other.executeFetchAll("SELECT x FROM t"), [["kept"]]);
       assert.deepEqual(await other.executeFetchAll("PRAGMA integrity_check"), [["ok"]]);
-    `));
+    `,
+  );
 }
 
-test("A thread that ends in a statement that writes gives its lock back", () =>
-  survives(`
+survives(
+  "A thread that ends in a statement that writes gives its lock back",
+  `
     const db = await connect(path);
     await db.execute("CREATE TABLE t (x)");
     const insert = rejects(db.execute(
-      "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000000) " +
+      "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 400000) " +
         "SELECT i FROM n",
     ));
     setTimeout(kill, 50);
@@ -170,14 +184,12 @@ test("A thread that ends in a statement that writes gives its lock back", () =>
     await other.commit();
     assert.deepEqual(await other.executeFetchAll("SELECT x FROM t"), [["kept"]]);
     assert.deepEqual(await other.executeFetchAll("PRAGMA integrity_check"), [["ok"]]);
-  `));
+  `,
+);
 
-test(
+survives(
   "A thread that ends while waiting for a lock: the wait rejects",
-  // The busy handler can't run any more, so nothing ends the C call that Node waits for.
-  { skip: runtimeName === "node" && "Node ends no thread before its C call returns" },
-  () =>
-    survives(`
+  `
       const holder = await connect(path);
       await holder.execute("CREATE TABLE t (x)");
       await holder.execute("INSERT INTO t VALUES (1)");
@@ -188,7 +200,9 @@ test(
       await holder.commit();
       assert.deepEqual(await holder.executeFetchAll("SELECT x FROM t"), [[1]]);
       await holder.close();
-    `),
+    `,
+  // The busy handler can't run any more, so nothing ends the C call that Node waits for.
+  runtimeName === "node" && "Node ends no thread before its C call returns",
 );
 
 // Virtual tables have statements of their own, which nobody else may finalize.
@@ -207,11 +221,12 @@ const VIRTUAL = `
   };
 `;
 
-test("close() with statements of virtual tables, half read or not, does no harm", () =>
-  survives(`
+survives(
+  "close() with statements of virtual tables, half read or not, does no harm",
+  `
     ${VIRTUAL}
     for (const where of [path, ":memory:", path, ":memory:"]) {
-      for (let i = 0; i < 10; i++) {
+      for (let i = 0; i < 6; i++) {
         const db = await connect(where);
         const cursor = await virtual(db);
         if (i % 2 === 0) await cursor.fetchMany(3);
@@ -221,10 +236,12 @@ test("close() with statements of virtual tables, half read or not, does no harm"
     }
     await using other = await connect(path);
     assert.deepEqual(await other.executeFetchAll("PRAGMA integrity_check"), [["ok"]]);
-  `));
+  `,
+);
 
-test("A thread that ends with statements of virtual tables half read gives its locks back", () =>
-  survives(`
+survives(
+  "A thread that ends with statements of virtual tables half read gives its locks back",
+  `
     ${VIRTUAL}
     for (let i = 0; i < 5; i++) {
       const db = await connect(path);
@@ -242,10 +259,12 @@ test("A thread that ends with statements of virtual tables half read gives its l
     assert.deepEqual(await other.executeFetchAll("PRAGMA integrity_check"), [["ok"]]);
     const [kept] = await other.executeFetchOne("SELECT count(*) FROM f('kept') WHERE words = 'kept'");
     assert.equal(kept, 5);
-  `));
+  `,
+);
 
-test("close() settles whenever the thread has ended", () =>
-  survives(`
+survives(
+  "close() settles whenever the thread has ended",
+  `
     const idle = await connect(path);
     await kill();
     await settles(idle.close());
@@ -261,10 +280,12 @@ test("close() settles whenever the thread has ended", () =>
     const racingClose = settles(racing.close());
     threads.at(-1).terminate();
     await racingClose;
-  `));
+  `,
+);
 
-test("await using lets go of a connection whose thread has ended", () =>
-  survives(`
+survives(
+  "await using lets go of a connection whose thread has ended",
+  `
     await settles((async () => {
       await using db = await connect(path);
       await using cursor = await db.execute(
@@ -272,18 +293,23 @@ test("await using lets go of a connection whose thread has ended", () =>
       );
       await kill();
     })());
-  `));
+  `,
+);
 
-test("A new connection works after a thread has ended, time and again", () =>
-  survives(`
-    for (let i = 0; i < 20; i++) {
+survives(
+  "A new connection works after a thread has ended, time and again",
+  `
+    for (let i = 0; i < 8; i++) {
       const db = await connect(path, { timeout: 1000 });
       await db.execute("CREATE TABLE IF NOT EXISTS t (x)");
       await db.execute("INSERT INTO t VALUES (?)", [i]);
-      const query = rejects(db.execute(SECOND.replace("4000000", "200000")));
+      const query = rejects(db.execute(SECOND.replace("1500000", "200000")));
       await kill();
       await query;
     }
     await using db = await connect(path, { timeout: 1000 });
     assert.deepEqual(await db.executeFetchAll("SELECT x FROM t"), []);
-  `));
+  `,
+);
+
+together(PRELUDE, cases);

@@ -146,7 +146,7 @@ function runtime(name: "deno" | "bun" | "node"): [program: string, args: string[
 const OTHER = { deno: "bun", bun: "node", node: "deno" } as const;
 
 async function counter(size: Size): Promise<Check[]> {
-  const times = size === "full" ? 10_000 : 200;
+  const times = size === "full" ? 10_000 : 100;
   const checks: Check[] = [];
   for (const journal of ["WAL", "DELETE"]) {
     const path = file();
@@ -490,7 +490,7 @@ async function exits(size: Size): Promise<Check[]> {
 
 async function forgottenClose(size: Size): Promise<Check[]> {
   const full = size === "full";
-  const runs = full ? 100 : 3;
+  const runs = full ? 100 : 2;
   const hangs: string[] = [];
   let [collected, warnings, forgotten] = [0, 0, 0];
   for (let i = 0; i < runs; i++) {

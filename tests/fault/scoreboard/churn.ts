@@ -55,7 +55,6 @@ const y = mean(samples.map(([, kib]) => kib));
 const slope = mean(samples.map(([i, kib]) => (i - x) * (kib - y))) /
   mean(samples.map(([i]) => (i - x) ** 2));
 
-await pause(1300);
 await until(() => count("fd") <= files && count("task") <= threads, 5000);
 report({
   cycles: Number(times),

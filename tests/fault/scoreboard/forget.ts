@@ -60,7 +60,6 @@ if (measured !== "measured") {
   }
   await all(() => collected >= total);
   const slope = (await resident() - before) / (total - first);
-  await pause(1300);
   await until(() => count("task") <= threads, 5000);
   report({ forgotten, collected, warnings, threads: count("task") - threads, slope });
 }
