@@ -5,10 +5,11 @@
  * @module
  */
 import { load } from "../ffi/libsqlite3.ts";
-import { Database, type Statement } from "../ffi/sqlite.ts";
+import { Database } from "../ffi/sqlite.ts";
+import type { Statement } from "../ffi/statement.ts";
 import { bindParameters } from "../src/thread/bind.ts";
 import { Inbox, Reader, Writer } from "../src/thread/codec.ts";
-import { Channel } from "../src/thread/pipe.ts";
+import { Channel } from "../src/thread/channel.ts";
 import { BatchWriter, readBatch } from "../src/thread/rows.ts";
 import { encodeParameters } from "../src/values.ts";
 import { median } from "./result.ts";
