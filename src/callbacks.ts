@@ -118,10 +118,9 @@ export abstract class Callbacks<R> extends Control<R> {
     const core = this.#core;
     if (isModuleFunction(fn)) {
       const { module, export: exported = "default" } = fn;
-      const request: [string, number, number, string, string] = //
-        [name, argCount, flags, String(module), exported];
-      await this.#register(key, null, () => core.perform("createModuleFunction", request));
-      return;
+      const register = () =>
+        core.perform("createModuleFunction", [name, argCount, flags, String(module), exported]);
+      return await this.#register(key, null, register);
     }
     checkCallable(fn);
     const hook = fn &&
@@ -159,7 +158,8 @@ export abstract class Callbacks<R> extends Control<R> {
   /**
    * Makes a collation: of two texts the first is less, equal or greater as the result is negative,
    * 0 or positive. With null it is removed. When it throws, the call rejects; SQLite may have taken
-   * the texts for equal, so roll back what has written to an index of it. Source: `sqlite3`'s `create_collation`.
+   * the texts for equal, so roll back what has written to an index of it.
+   * Source: `sqlite3`'s `create_collation`.
    */
   async createCollation(
     name: string,
@@ -181,8 +181,8 @@ export abstract class Callbacks<R> extends Control<R> {
   /**
    * Has every action of a statement allowed or denied while it is compiled. A throw, or any result
    * but `SQLITE_OK`, `SQLITE_IGNORE` and `SQLITE_DENY`, denies. It is not asked whether
-   * `transaction()` may roll back. Source: `sqlite3`'s
-   * `set_authorizer`, https://sqlite.org/c3ref/set_authorizer.html
+   * `transaction()` may roll back.
+   * Source: `sqlite3`'s `set_authorizer`, https://sqlite.org/c3ref/set_authorizer.html
    */
   async setAuthorizer(authorize: Authorizer | null): Promise<void> {
     checkCallable(authorize);

@@ -158,7 +158,8 @@ export abstract class Control<R> extends Executor<R> {
 
   /**
    * Opens the value in a column of the row with this rowid, to be read and, unless `readonly`,
-   * written in parts. Rejects with an `OperationalError` when there is no such value. Source: `sqlite3`'s `blobopen`.
+   * written in parts. Rejects with an `OperationalError` when there is no such value.
+   * Source: `sqlite3`'s `blobopen`.
    */
   blobOpen(
     table: string,

@@ -22,9 +22,14 @@ export function callFor<T>(core: Core, call: () => T): T {
   return inside.run({ core, outer: inside.getStore() }, call);
 }
 
-/** Whether the code that is running is that of a function which the connection waits for. */
-export function isCalledBy(core: Core): boolean {
-  if (core.client.asking === 0) return false;
-  for (let at = inside.getStore(); at; at = at.outer) if (at.core === core) return true;
+/**
+ * Whether the code that is running is that of a function which the connection waits for; or, if none
+ * is given, any connection.
+ */
+export function isCalledBy(core?: Core): boolean {
+  if (core?.client.asking === 0) return false;
+  for (let at = inside.getStore(); at; at = at.outer) {
+    if (core ? at.core === core : at.core.client.asking > 0) return true;
+  }
   return false;
 }

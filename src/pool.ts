@@ -9,6 +9,7 @@ import { asCursorRequest, Cursor, type CursorRequest, finish, whenRead } from ".
 import { SQLITE_BUSY, SQLITE_ERROR } from "../ffi/result_codes.ts";
 import { OperationalError, ProgrammingError, SqliteError } from "./errors.ts";
 import { hold } from "./hold.ts";
+import { isCalledBy } from "./inside.ts";
 import type { Waiting } from "./line.ts";
 import { isIterable, readAhead } from "./many.ts";
 import {
@@ -299,13 +300,15 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
 
   /**
    * Closes all connections once the calls made before have ended; rows that have not been fetched
-   * are forgotten. Every call of it resolves when all are closed.
+   * are forgotten. Every call of it resolves when all are closed; one from within a function that
+   * SQLite calls resolves at once.
    */
   async close(): Promise<void> {
     if (this.#closing === undefined && this.#inside()) {
       throw new ProgrammingError("A pool can't be closed from within a function that uses it.");
     }
-    await (this.#closing ??= this.#close());
+    this.#closing ??= this.#close();
+    if (!isCalledBy()) await this.#closing; // which would wait for the function that is running
   }
 
   /** `close()`. */

@@ -5,6 +5,7 @@
  */
 import type { Core, ResultColumns } from "./core.ts";
 import { DataError, OperationalError, ProgrammingError, toFailure, unwrap } from "./errors.ts";
+import { isCalledBy } from "./inside.ts";
 import { type ColumnDescription, describeColumn } from "./row.ts";
 import type { Waiting } from "./line.ts";
 import type { Scope } from "./scope.ts";
@@ -207,7 +208,7 @@ export class Result {
     // In line it is done once it is sent.
     const done = this.#sent && !this.#core.closed ? this.#reset() : null;
     this.#end();
-    await done;
+    if (!isCalledBy(this.#core)) await done; // which would wait for the function that is running
   }
 
   #reset(): Promise<unknown> {

@@ -94,7 +94,7 @@ async function open<R>(
     const begun = await core.client.call("begin", [mode, left()], undefined, scope.signal);
     // Not begun: a statement sent before has opened a transaction of its own, so it is still on.
     if (begun !== true) scope.leave();
-    if (unwrap(begun)) return new Transaction<R>(connection, core, scope, null)[START]();
+    if (unwrap(begun)) return await new Transaction<R>(connection, core, scope, null)[START]();
   }
 }
 
@@ -113,7 +113,7 @@ async function nest<R>(
   const reply = await core.client.call("control", [sql], undefined, scope.signal);
   if (reply !== null) scope.leave();
   unwrap(reply);
-  return new Transaction<R>(connection, core, scope, name)[START]();
+  return await new Transaction<R>(connection, core, scope, name)[START]();
 }
 
 /** Runs a function within a transaction: commits when it fulfils, rolls back when it throws. */
@@ -265,8 +265,8 @@ export class Transaction<R = SqlValue[]> extends Executor<R> implements AsyncDis
     }
   }
 
-  /** It is open: heeds its signal. Throws when that has been aborted meanwhile. */
-  [START](): this {
+  /** It is open: heeds its signal. Rejects when that has been aborted meanwhile, once rolled back. */
+  async [START](): Promise<this> {
     const { signal } = this.#scope;
     transactions.set(this.#scope, new WeakRef(this as unknown as Transaction<never>));
     if (!signal) return this;
@@ -275,6 +275,7 @@ export class Transaction<R = SqlValue[]> extends Executor<R> implements AsyncDis
     };
     this.#scope.onEnd = onAbort(signal, abort);
     if (signal.aborted) abort();
+    if (this.#aborting) await this.#aborting;
     this.#scope.check();
     return this;
   }

@@ -206,6 +206,17 @@ test("a pool goes by functions and collations as SQLite does: without the case o
   await assert.rejects(pool.createFunction(1 as unknown as string, 0, null), ProgrammingError);
 });
 
+test("a pool that is closed from within a function closes once that has ended", async () => {
+  const pool = await createPool(file(), { readers: 1 });
+  await pool.createFunction("f", 0, async () => {
+    await pool.close();
+    return 7;
+  });
+  assert.deepEqual(await pool.executeFetchOne("SELECT f()"), [7]);
+  await pool.close();
+  await assert.rejects(async () => await pool.executeFetchOne("SELECT 1"), ProgrammingError);
+});
+
 test("a collation in use by rows that are being read stays", async () => {
   await using db = await connect(":memory:");
   await db.createCollation("c", reverse);

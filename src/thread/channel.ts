@@ -156,7 +156,13 @@ export class Channel {
    */
   abandon(): boolean {
     Atomics.store(this.#words, ABANDONED, 1);
+    this.#signal();
     return Atomics.load(this.#words, RUNNING) !== 0;
+  }
+
+  /** In the worker: whether it is taken for dead, so that nobody answers it any more. */
+  get abandoned(): boolean {
+    return Atomics.load(this.#words, ABANDONED) !== 0;
   }
 
   /** Whether the worker has closed its handle, or has begun to. */

@@ -99,7 +99,7 @@ export class Stops {
 
   /** Whether the call is to stop: what it waits for does not matter any more. */
   get stopped(): boolean {
-    return this.#interrupted() || this.#cancelled();
+    return this.#interrupted() || this.#cancelled() || this.#channel.abandoned;
   }
 
   /** Throws when the call has been cancelled. */

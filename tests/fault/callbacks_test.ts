@@ -116,7 +116,7 @@ for (const [name, source] of INSIDE) {
         for (const half of [false, true]) {
           const db = await open();
           await db.execute("INSERT INTO t " + NUMBERS(200) + "SELECT i FROM n");
-          const cursor = half ? await db.execute("SELECT x FROM t") : db.cursor();
+          const cursor = half ? await db.execute("SELECT t.x FROM t, t u, t v") : db.cursor();
           if (half) await cursor.fetchMany(2);
           let called = 0;
           await set(db, async () => {
