@@ -307,6 +307,13 @@ export class Inbox extends Reader {
   #filled = 0;
   /** Where the message that is being read ends. */
   end = 0;
+  /** How often the pipe had something. */
+  fills = 0;
+
+  /** Whether at least a part of another message has been read behind this one. */
+  get hasNext(): boolean {
+    return this.end < this.#filled;
+  }
 
   /**
    * Moves to the next message when one is whole, reading from the pipe what it needs. Its bytes
@@ -327,6 +334,7 @@ export class Inbox extends Reader {
       const count = pipe.read(this.bytes, this.#filled, this.bytes.length - this.#filled);
       if (count === 0) return false;
       this.#filled += count;
+      this.fills++;
     }
   }
 

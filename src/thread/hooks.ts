@@ -171,6 +171,11 @@ export class ThreadHooks implements HookOperations {
     return null;
   }
 
+  /** Whether there are functions that SQLite may call. */
+  get any(): boolean {
+    return this.#made !== undefined;
+  }
+
   /** During `work` no authorizer is asked: it has to be done. */
   silently(work: () => void): void {
     this.#silent = true;

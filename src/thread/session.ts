@@ -19,6 +19,7 @@ import { ThreadHooks } from "./hooks.ts";
 import { ThreadSessions } from "./sessions.ts";
 import { Questions } from "./questions.ts";
 import { fetchRows, type Rows } from "./fetch.ts";
+import { SharedReads, type Waiting } from "./reads.ts";
 import type { Channel } from "./channel.ts";
 import {
   ALL,
@@ -45,6 +46,8 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
   readonly opened: ReturnType<Operations["open"]>;
   /** Rows changed since the opening. */
   totalChanges = 0;
+  /** The lock that statements share which only read. */
+  readonly reads: SharedReads;
   readonly #blobs: Blobs;
   readonly #backups: Backups;
   readonly #hooks: ThreadHooks;
@@ -68,7 +71,12 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
   /** `explain`, to be handed on. */
   readonly #explain = (error: unknown): unknown => this.explain(error);
 
-  constructor(channel: Channel, rows: Rows, ...request: Parameters<Operations["open"]>) {
+  constructor(
+    channel: Channel,
+    waiting: Waiting,
+    rows: Rows,
+    ...request: Parameters<Operations["open"]>
+  ) {
     const [filename, flags, trustedSchema, timeout, isolationLevel, autocommit, detect, path] =
       request;
     channel.takeHandle();
@@ -76,6 +84,7 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     this.database = Database.open(load(path), filename, flags, trustedSchema, statements);
     this.#channel = channel;
     this.#stops = new Stops(channel, this.database, timeout);
+    this.reads = new SharedReads(this.database, waiting, this.#stops);
     this.#rows = rows;
     this.#blobs = new Blobs(this.database);
     this.#backups = new Backups(this.database, this.#stops);
@@ -144,6 +153,8 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     const prepared = this.#slots.prepare(slot, sql);
     const { statement } = prepared;
     if (statement === null) return NO_RESULT;
+    if (prepared.selects && !this.#hooks.any) this.reads.begin();
+    else this.reads.release();
     const inTransaction = this.#transaction !== "none";
     const run: Run = {
       prepared,
@@ -387,6 +398,7 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
    * So results that are being read end here, or the next call would be hit.
    */
   #interruptRuns(): void {
+    this.reads.release();
     for (const run of this.#runs.values()) {
       run.failure ??= interruption();
       run.statement.reset();

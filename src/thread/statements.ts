@@ -21,6 +21,8 @@ export class Prepared {
   /** The rows have to be read to the end at once, since they come with changes. */
   readonly changes: boolean;
   readonly inserts: boolean;
+  /** It is a SELECT, or VALUES, that changes nothing. */
+  readonly selects: boolean;
   /** Stays compiled when its result has been read. */
   kept: boolean;
   /** A result of it is being read. */
@@ -42,6 +44,7 @@ export class Prepared {
     this.isDml = ["INSERT", "UPDATE", "DELETE", "REPLACE"].includes(firstWord(sql));
     this.changes = statement !== null && !statement.readonly;
     this.inserts = this.changes && ["INSERT", "REPLACE"].includes(verb(sql));
+    this.selects = statement?.readonly === true && ["SELECT", "VALUES"].includes(verb(sql));
     this.kept = kept;
   }
 

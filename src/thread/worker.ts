@@ -96,6 +96,9 @@ class Outbox implements Rows {
 
 const FRAME_HEADER = 22;
 
+/** What may be part of reading; `execute` sees for itself. */
+const READING: ReadonlySet<Operation> = new Set(["execute", "fetch", "reset"]);
+
 type Perform = (...request: Plain[]) => Plain | Promise<Plain>;
 
 class Worker {
@@ -121,6 +124,7 @@ class Worker {
     for (;;) {
       while (!this.#inbox.next(this.#channel.requests)) {
         if (this.#channel.exiting) return this.#exit();
+        this.#session?.reads.release();
         this.#rest();
       }
       if (!this.#channel.enter(this.#inbox.u32())) return null; // given up by the other half
@@ -138,7 +142,10 @@ class Worker {
     const code = inbox.u8();
     const operation = OPERATIONS[code & ~CANCELLABLE]!;
     const session = this.#session;
-    const fail = (error: unknown) => outbox.failed(toFailure(session?.explain(error) ?? error));
+    const fail = (error: unknown) => {
+      session?.reads.end();
+      outbox.failed(toFailure(session?.explain(error) ?? error));
+    };
     outbox.start(call);
     try {
       session?.start(call, (code & CANCELLABLE) !== 0);
@@ -147,6 +154,7 @@ class Worker {
       if (value instanceof Promise) {
         return value.then((value) => outbox.done(value), fail).then(() => this.#channel.leave());
       }
+      session?.reads.end(); // who hears that all is answered finds no lock
       outbox.done(value);
     } catch (error) {
       fail(error);
@@ -156,12 +164,18 @@ class Worker {
 
   #perform(operation: Operation, request: Plain[]): Plain | Promise<Plain> {
     if (operation === "open") {
-      const session = new Session(this.#channel, this.#outbox, ...request as Request<"open">);
+      const session = new Session(
+        this.#channel,
+        this.#inbox,
+        this.#outbox,
+        ...request as Request<"open">,
+      );
       this.#session = this.#outbox.session = session;
       return session.opened;
     }
     const session = this.#session;
     if (session === undefined) return null; // the closing of what could not be opened
+    if (!READING.has(operation)) session.reads.release();
     if (operation === "close") this.#session = this.#outbox.session = undefined;
     // The table's types tie the two together on each side; here only bytes say so.
     const performer = session.performer(operation) as Record<Operation, Perform>;
