@@ -335,11 +335,12 @@ export class CursorRequest<C extends Cursor<R>, R> extends Request<C> implements
   /** The rows, closing the cursor behind them. */
   [Symbol.asyncIterator](): AsyncIterator<R, undefined, void> {
     let cursor: C | undefined;
+    const begin = async () => {
+      cursor = await this;
+      return await step(cursor);
+    };
     return {
-      next: async () => {
-        cursor ??= await this;
-        return await step(cursor); // awaited here for its errors to have the caller's stack
-      },
+      next: () => cursor ? step(cursor) : begin(),
       return: async () => {
         await (await this).close();
         return { done: true, value: undefined };

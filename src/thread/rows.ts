@@ -5,7 +5,17 @@
  * @module
  */
 import { SQLITE_BLOB, SQLITE_FLOAT, SQLITE_INTEGER, SQLITE_TEXT } from "../../ffi/datatypes.ts";
-import { BLOB, FLOAT, INT32, INT64, INTEGER, NULL, TEXT, type Writer } from "./codec.ts";
+import {
+  BLOB,
+  decodeText,
+  FLOAT,
+  INT32,
+  INT64,
+  INTEGER,
+  NULL,
+  TEXT,
+  type Writer,
+} from "./codec.ts";
 
 /** What a batch reads of the statement that stands on a row. */
 export interface Columns {
@@ -169,8 +179,6 @@ export class Undecodable extends Error {
 /** A text with more bytes than this may be too long for a string, where it is ASCII. */
 const LONGEST_STRING = 2 ** 29 - 25;
 
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
 /** Reads the batch at `at` and appends its rows, as arrays. All that it returns are copies. */
 export function readBatch(
   bytes: Uint8Array,
@@ -312,7 +320,7 @@ function utf16Length(bytes: Uint8Array, start: number, end: number): number {
 
 function decodeOrNull(bytes: Uint8Array, start: number, end: number): string | null {
   try {
-    return decoder.decode(bytes.subarray(start, end));
+    return decodeText(bytes, start, end);
   } catch {
     return null;
   }

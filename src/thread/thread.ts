@@ -20,7 +20,7 @@ import { Channel } from "./channel.ts";
 const SPIN_LEAST = 0.012;
 const SPIN_MOST = 0.06;
 /** Replies slower than this, in milliseconds, are not looked for: looking would not pay. */
-const QUICK = 0.15;
+const QUICK = 0.3;
 /** After this long, in milliseconds, timers and input get their turn, whatever comes in. */
 const TURN = 2;
 /** Likewise after this many bytes of replies. */
@@ -185,7 +185,7 @@ export class Thread {
   #look(): void {
     const { replies } = this.channel;
     // A wake-up takes longer than to look a moment more for what is about to come.
-    const spin = Math.min(Math.max(SPIN_LEAST, 2 * this.#usual), SPIN_MOST);
+    const spin = Math.min(Math.max(SPIN_LEAST, 4 * this.#usual), SPIN_MOST);
     for (let until = this.#sentAt + spin; this.#owed > 0;) {
       for (let i = 0; i < 16; i++) if (replies.available() > 0) break;
       if (replies.available() > 0) {

@@ -26,7 +26,7 @@ import { Session } from "./session.ts";
 
 /** How long to look for the next request before sleeping, in milliseconds: at least, at most. */
 const SPIN_LEAST = 0.002;
-const SPIN_MOST = 0.05;
+const SPIN_MOST = 0.1;
 /** A sleep shorter than this, in milliseconds, tells that looking longer would have paid. */
 const SHORT_SLEEP = 0.3;
 
