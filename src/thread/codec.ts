@@ -307,12 +307,11 @@ export class Inbox extends Reader {
   #filled = 0;
   /** Where the message that is being read ends. */
   end = 0;
-  /** How often the pipe had something. */
-  fills = 0;
 
-  /** Whether at least a part of another message has been read behind this one. */
+  /** Whether another whole message was read off the pipe together with this one. */
   get hasNext(): boolean {
-    return this.end < this.#filled;
+    const have = this.#filled - this.end;
+    return have >= 4 && have >= 4 + this.view.getUint32(this.end, true);
   }
 
   /**
@@ -334,7 +333,6 @@ export class Inbox extends Reader {
       const count = pipe.read(this.bytes, this.#filled, this.bytes.length - this.#filled);
       if (count === 0) return false;
       this.#filled += count;
-      this.fills++;
     }
   }
 

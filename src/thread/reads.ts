@@ -20,10 +20,8 @@ const ANYTHING = new TextEncoder().encode("SELECT 1 FROM sqlite_master");
 
 /** Calls that have come in. */
 export interface Waiting {
-  /** Whether another one has come in behind the one that is handled. */
+  /** Whether the next one came in together with that which is handled, or before it. */
   readonly hasNext: boolean;
-  /** How often the pipe has been read: those that came in with the same reading were made before. */
-  readonly fills: number;
 }
 
 export class SharedReads {
@@ -33,9 +31,8 @@ export class SharedReads {
   #statement: Statement | null = null;
   #held = false;
   #since = 0;
-  /** The reading of the pipe that it is for, or for which it could not be taken. */
-  #fill = -1;
-  #refused = -1;
+  /** Another connection is in the way. */
+  #refused = false;
 
   constructor(database: Database, waiting: Waiting, stops: Stops) {
     this.#database = database;
@@ -45,28 +42,27 @@ export class SharedReads {
 
   /** Before a statement that only reads. */
   begin(): void {
-    const { fills, hasNext } = this.#waiting;
-    if (this.#held && (fills !== this.#fill || performance.now() - this.#since > LONGEST)) {
-      this.release();
-    }
-    if (this.#held || !hasNext || fills === this.#refused || !this.#database.autocommit()) return;
-    this.#fill = fills;
+    if (this.#held && performance.now() - this.#since > LONGEST) this.release();
+    if (this.#held || this.#refused || !this.#waiting.hasNext) return;
+    if (!this.#database.autocommit()) return; // a transaction holds its locks anyway
     this.#since = performance.now();
     try {
-      // Should another connection be in the way, the statement itself waits for it.
+      // The statement itself waits for who is in the way.
       this.#stops.within(0, () => {
         this.#statement ??= this.#database.prepare(ANYTHING, 0, true)[0];
         this.#held = this.#statement!.step();
       });
     } catch {
       this.#statement?.reset();
-      this.#refused = fills; // what is in the way may be so for a while
+      this.#refused = true;
     }
   }
 
-  /** Behind a statement. */
+  /** Behind each call: what comes in after it may have been called later. */
   end(): void {
-    if (this.#held && !this.#waiting.hasNext) this.release();
+    if (this.#waiting.hasNext) return;
+    this.release();
+    this.#refused = false;
   }
 
   /** Gives the lock back. */

@@ -124,7 +124,6 @@ class Worker {
     for (;;) {
       while (!this.#inbox.next(this.#channel.requests)) {
         if (this.#channel.exiting) return this.#exit();
-        this.#session?.reads.release();
         this.#rest();
       }
       if (!this.#channel.enter(this.#inbox.u32())) return null; // given up by the other half
