@@ -415,8 +415,9 @@ test("backup(): calls of the target wait for it, in order, and see what was copi
       if (calls.length === 0) {
         const called = (name: string, call: Promise<unknown>) =>
           calls.push(call.then((result) => (order.push(name), result)));
-        called("select", keys(target));
-        called("insert", target.executeInsert("INSERT INTO foo VALUES (5)"));
+        called("select", target.executeFetchAll("SELECT key FROM foo").then((rows) => rows.flat()));
+        const insert = target.executeInsert("INSERT INTO foo VALUES (5)");
+        called("insert", insert.then((id) => id)); // through as many promises as the others
         called("transaction", target.transaction(() => keys(target)));
         await db.execute("SELECT 1");
       }
