@@ -23,7 +23,13 @@ function pipe(capacity: number, position = 0) {
   const writer = new Bell(words, WRITER_BELL);
   const reader = new Bell(words, READER_BELL);
   const made = new Pipe(words, bytes, WRITTEN, READ, writer, reader);
-  const rung = (bell: number) => words[bell]!;
+  /** How often a bell has woken who sleeps, as both sides do. */
+  const rung = (bell: number) => {
+    sleep();
+    return words[bell]!;
+  };
+  const sleep = () => words[WRITER_BELL + 1] = words[READER_BELL + 1] = 1;
+  sleep();
   return { words, pipe: made, rung };
 }
 
@@ -206,6 +212,31 @@ test("a bell that rings before it is listened to needs no waiting", async () => 
   };
   bell.sleep(rings);
   assert.equal(bell.listen(rings, false), undefined);
+});
+
+test("a ring in the midst of going to sleep is not lost", () => {
+  const words = new Int32Array(new SharedArrayBuffer(8));
+  const bell = new Bell(words, 0);
+  const [RUNG, ASLEEP] = [0, 1];
+  words[ASLEEP] = 1;
+  const { exchange } = Atomics;
+  let seen: number | undefined;
+  // The other thread's steps before its wait, while this one rings.
+  Atomics.exchange = ((...all: Parameters<typeof exchange>) => {
+    Atomics.exchange = exchange;
+    seen = Atomics.load(words, RUNG);
+    Atomics.store(words, ASLEEP, 1);
+    return exchange(...all);
+  }) as typeof Atomics.exchange;
+  try {
+    bell.ring();
+  } finally {
+    Atomics.exchange = exchange;
+  }
+  assert.ok(seen !== undefined);
+  // Nobody will ring a second time, so it may not sleep.
+  assert.equal(Atomics.load(words, ASLEEP), 0);
+  assert.equal(Atomics.wait(words, RUNG, seen, 0), "not-equal");
 });
 
 test("a retired bell wakes who still listens", async () => {

@@ -27,10 +27,10 @@ export class Bell {
 
   /** Wakes the thread if it sleeps or is just about to. */
   ring(): void {
-    Atomics.add(this.#words, this.#rung, 1);
-    if (Atomics.exchange(this.#words, this.#asleep, 0) === 1) {
-      Atomics.notify(this.#words, this.#rung);
-    }
+    // Mostly it does not, and to look costs less than to write where the other one reads.
+    if (Atomics.load(this.#words, this.#asleep) === 0) return;
+    // It counts after that: who has said that it sleeps then sees the count change, and does not.
+    if (Atomics.exchange(this.#words, this.#asleep, 0) === 1) this.retire();
   }
 
   /** Blocks the calling thread until the bell rings, unless `ready()` holds already. */
@@ -75,6 +75,8 @@ export class Pipe {
   readonly #mask: number;
   readonly #writer: Bell;
   readonly #reader: Bell;
+  /** Where the reader was when the writer last looked: it is no less far by now. */
+  #readSeen: number;
 
   constructor(
     words: Int32Array<SharedArrayBuffer>,
@@ -92,6 +94,7 @@ export class Pipe {
     this.#mask = bytes.length - 1;
     this.#writer = writer;
     this.#reader = reader;
+    this.#readSeen = Atomics.load(words, read);
   }
 
   /** Bytes written and not read yet. Positions count up and wrap at 2^32. */
@@ -121,9 +124,9 @@ export class Pipe {
   }
 
   #put(source: Uint8Array, start: number, end: number): number {
-    const count = Math.min(end - start, this.space());
-    if (count === 0) return 0;
     const position = Atomics.load(this.#words, this.#written);
+    const count = Math.min(end - start, this.#spaceFor(end - start, position));
+    if (count === 0) return 0;
     const at = position & this.#mask;
     if (count < SHORT) {
       for (let i = 0; i < count; i++) this.#bytes[(at + i) & this.#mask] = source[start + i]!;
@@ -135,6 +138,14 @@ export class Pipe {
     Atomics.store(this.#words, this.#written, (position + count) | 0);
     this.#reader.ring();
     return count;
+  }
+
+  /** The space, looked up only if what is known of is too little. */
+  #spaceFor(count: number, position: number): number {
+    const known = this.#bytes.length - ((position - this.#readSeen) | 0);
+    if (known >= count) return known;
+    this.#readSeen = Atomics.load(this.#words, this.#read);
+    return this.#bytes.length - ((position - this.#readSeen) | 0);
   }
 
   /** Reads up to `limit` bytes to `into` at `offset` and returns how many there were. */
@@ -151,7 +162,10 @@ export class Pipe {
       if (first < count) into.set(this.#bytes.subarray(0, count - first), offset + first);
     }
     Atomics.store(this.#words, this.#read, (position + count) | 0);
-    if (Atomics.exchange(this.#words, this.#full, 0) === 1) this.#writer.ring();
+    if (Atomics.load(this.#words, this.#full) === 1) {
+      Atomics.store(this.#words, this.#full, 0);
+      this.#writer.ring();
+    }
     return count;
   }
 }
