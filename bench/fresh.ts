@@ -59,7 +59,9 @@ async function idle(ourPath: string, theirPath: string): Promise<Idle> {
   const start = cpuTimes();
   await sleep(IDLE_TIME);
   const end = cpuTimes();
-  const cpu = started.reduce((sum, id) => sum + (end.get(id) ?? 0) - (start.get(id) ?? 0), 0);
+  // One that has ended meanwhile tells nothing any more.
+  const lasting = started.filter((id) => end.has(id));
+  const cpu = lasting.reduce((sum, id) => sum + end.get(id)! - (start.get(id) ?? 0), 0);
   const ours = await perConnection(async () => kept.push(await open(ourPath)));
   for (const db of kept) await db.close();
 

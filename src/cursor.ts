@@ -63,6 +63,8 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   #iterChunkSize: number;
   #arraySize = 1;
   #result: Result;
+  /** Something has been run already. */
+  #used: boolean;
   #lastRowId: number | bigint | undefined;
   #closed = false;
   #finished = false;
@@ -72,12 +74,13 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
     connection: Connection<R>,
     core: Core,
     scope: Scope,
-    result: Result = new Result(core, scope),
+    result?: Result,
   ) {
     this.connection = connection;
     this.#core = core;
     this.#scope = scope;
-    this.#result = result;
+    this.#used = result !== undefined;
+    this.#result = result ?? new Result(core, scope);
     this.#rowFactory = core.settings.rowFactory;
     this.#iterChunkSize = core.settings.iterChunkSize;
   }
@@ -133,7 +136,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
     parameters?: SqlParameters,
     options?: CallOptions,
   ): CursorRequest<this, R> {
-    return asCursorRequest(this.#returnThis(this.#run(sql, parameters, 1, options)));
+    return asCursorRequest(this.#run(sql, parameters, options));
   }
 
   /**
@@ -146,12 +149,12 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
     sets: Iterable<SqlParameters> | AsyncIterable<SqlParameters>,
     options?: CallOptions,
   ): CursorRequest<this, R> {
-    return asCursorRequest(this.#returnThis(this.#runMany(sql, sets, options)));
+    return asCursorRequest(this.#runMany(sql, sets, options));
   }
 
   /** Runs the statements of a script to their ends, committing an open transaction first. */
   executeScript(sql: string, options?: CallOptions): CursorRequest<this, R> {
-    return asCursorRequest(this.#returnThis(this.#runScript(sql, options)));
+    return asCursorRequest(this.#runScript(sql, options));
   }
 
   /** The next row, or undefined when there is none. */
@@ -202,18 +205,18 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
     return { next: () => this.#step() };
   }
 
-  /** Runs one statement and fetches rows: at least so many, or ALL, or just ONE. */
-  async #run(sql: string, parameters: unknown, rows: number, options: unknown): Promise<void> {
+  async #run(sql: string, parameters: unknown, options: unknown): Promise<this> {
     this.#checkSql(sql);
     const block = encodeParameters(parameters, this.#core.limits);
     const waiting = this.#core.waiting(options);
     const result = this.#start();
-    await result.execute(sql, block, rows, waiting);
+    await result.execute(sql, block, 1, waiting);
     if (result.insertedRowId !== null) this.#lastRowId = result.insertedRowId;
     if (result.open && !this.#closed) forgotten.register(this, result, this);
+    return this;
   }
 
-  async #runMany(sql: string, sets: unknown, options: unknown): Promise<void> {
+  async #runMany(sql: string, sets: unknown, options: unknown): Promise<this> {
     this.#checkSql(sql);
     const waiting = this.#core.waiting(options);
     const result = this.#start();
@@ -229,23 +232,20 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
         throw new ProgrammingError(`Parameter sets are iterable, type '${typeName(sets)}' is not`);
       }
       result.rowCount = await sender.end();
+      return this;
     } catch (error) {
       await sender.abandon();
       throw error;
     }
   }
 
-  async #runScript(sql: string, options: unknown): Promise<void> {
+  async #runScript(sql: string, options: unknown): Promise<this> {
     this.#checkSql(sql);
     const { client } = this.#core;
     const waiting = this.#core.waiting(options);
     this.#start();
     const send = (signal?: Signal) => client.call("executeScript", [sql], undefined, signal);
     unwrap(await this.#scope.send(send, waiting), sql);
-  }
-
-  async #returnThis(done: Promise<void>): Promise<this> {
-    await done;
     return this;
   }
 
@@ -270,8 +270,12 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
     return result;
   }
 
-  /** Puts a new result in place of the last one. */
+  /** Puts a new result in place of the last one, if there was one. */
   #start(): Result {
+    if (!this.#used) {
+      this.#used = true;
+      return this.#result;
+    }
     forgotten.unregister(this);
     this.#result.close();
     return this.#result = new Result(this.#core, this.#scope);

@@ -54,7 +54,7 @@ export function fetchRows(
       } while (prepared.changes ? stepChanging(run) : statement.step());
       more = false;
     } else {
-      const deadline = performance.now() + BATCH_TIME;
+      const deadline = wanted === ONE ? 0 : performance.now() + BATCH_TIME;
       do {
         batch.add(source);
         if (wanted === ONE) more = false; // nobody will ask for what follows
