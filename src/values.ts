@@ -44,7 +44,13 @@ export interface Limits {
 const INT64_MIN = -(2n ** 63n);
 const INT64_MAX = 2n ** 63n - 1n;
 
-const scratch = new Writer();
+/**
+ * Parameters are written one behind the other, and shared out as views: in some runtimes a small
+ * array of its own costs as much as all the rest. Once it is full, those who have views keep it.
+ */
+const ARENA = 1 << 14;
+let arena = new Writer(2 * ARENA);
+let writing = false;
 
 /** Parameters that have been checked and encoded already. */
 export class Encoded {
@@ -59,14 +65,25 @@ export function encodeParameters(parameters: unknown, limits: Limits): Uint8Arra
   if (parameters === undefined) return NO_PARAMETERS;
   if (parameters instanceof Encoded) return parameters.bytes;
   // An adapter or an iterator of the caller's may itself end up here.
-  const writer = scratch.length === 0 ? scratch : new Writer();
+  if (writing) return writeTo(new Writer(), parameters, limits);
+  writing = true;
+  try {
+    return writeTo(arena, parameters, limits);
+  } finally {
+    writing = false;
+    if (arena.length > ARENA) arena = new Writer(2 * ARENA);
+  }
+}
+
+/** Appends parameters and gives just them. */
+function writeTo(writer: Writer, parameters: unknown, limits: Limits): Uint8Array {
+  const start = writer.length;
   try {
     writeParameters(writer, parameters, limits);
-    return writer.bytes.slice(0, writer.length);
+    return writer.bytes.subarray(start, writer.length);
   } catch (error) {
+    writer.length = start;
     throw error instanceof TooLarge ? new DataError(`Too large: ${error.message}`) : error;
-  } finally {
-    writer.clear();
   }
 }
 
@@ -74,7 +91,7 @@ const NO_PARAMETERS = new Uint8Array([NONE]);
 
 /** Encodes what a function gives SQLite back, or says why it can't be. */
 export function encodeResult(value: unknown, limits: Limits): Uint8Array | Failure {
-  const writer = new Writer();
+  const writer = new Writer(64);
   const refusal = writeValue(writer, value, limits);
   return refusal ?? writer.bytes.subarray(0, writer.length);
 }

@@ -51,9 +51,14 @@ export class TooLarge extends RangeError {}
 
 /** Appends to a buffer that grows. */
 export class Writer {
-  bytes: Uint8Array<ArrayBuffer> = new Uint8Array(1024);
-  view: DataView = new DataView(this.bytes.buffer);
+  bytes: Uint8Array<ArrayBuffer>;
+  view: DataView;
   length = 0;
+
+  constructor(capacity: number = 1024) {
+    this.bytes = new Uint8Array(capacity);
+    this.view = new DataView(this.bytes.buffer);
+  }
 
   /** Makes room for `count` more bytes and returns where they start. */
   reserve(count: number): number {
