@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { setImmediate } from "node:timers";
 import type { Connection } from "./connection.ts";
 import type { Core } from "./core.ts";
 import { ProgrammingError, unwrap } from "./errors.ts";
@@ -30,11 +31,14 @@ import {
 
 // What this file does with a cursor from outside of its class, assigned in there.
 
+/** How long rows are made without a turn for anybody else, in milliseconds. */
+const TURN = 2;
+
 /** A step of iterating over a cursor. */
 let step: <R>(cursor: Cursor<R>) => Promise<IteratorResult<R, undefined>>;
 
 /** Makes rows of what has been fetched, as the cursor does. */
-export let makeRows: <R>(cursor: Cursor<R>, rows: SqlValue[][]) => R[];
+export let makeRows: <R>(cursor: Cursor<R>, rows: SqlValue[][]) => R[] | Promise<R[]>;
 
 /**
  * Calls a function as soon as no rows of the cursor's last statement are left in the worker; false
@@ -306,15 +310,29 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
     return { done: true, value: undefined };
   }
 
-  #make(values: SqlValue[]): R {
-    const factory = this.#rowFactory;
+  #make(values: SqlValue[], factory: RowFactoryOption<unknown> = this.#rowFactory): R {
     if (factory === null) return values as R;
     if (isRowClass(factory)) return new factory(this, values) as R;
     return factory(this, values) as R;
   }
 
-  #makeAll(rows: SqlValue[][]): R[] {
-    return this.#rowFactory === null ? rows as R[] : rows.map((values) => this.#make(values));
+  #makeAll(rows: SqlValue[][]): R[] | Promise<R[]> {
+    const factory = this.#rowFactory;
+    return factory === null ? rows as R[] : this.#makeInTurns(rows, factory);
+  }
+
+  /** Makes rows; of so many that it takes a while, with a turn for everybody else now and then. */
+  async #makeInTurns(rows: SqlValue[][], factory: RowFactoryOption<unknown>): Promise<R[]> {
+    const made: R[] = [];
+    let start = performance.now();
+    for (const values of rows) {
+      made.push(this.#make(values, factory));
+      if ((made.length & 0xff) === 0 && performance.now() - start > TURN) {
+        await new Promise((resolve) => setImmediate(resolve));
+        start = performance.now();
+      }
+    }
+    return made;
   }
 
   static {

@@ -88,7 +88,8 @@ export abstract class Executor<R> {
     const result = new Result(this.#core, this.#scope);
     const { rowFactory } = this.#core.settings;
     await this.#run(result, sql, parameters, ONE, options);
-    return this.#rows(result, rowFactory)[0];
+    const rows = this.#rows(result, rowFactory);
+    return (Array.isArray(rows) ? rows : await rows)[0];
   }
 
   /** Runs one statement without a cursor: its rows come with the reply, in one round trip. */
@@ -110,7 +111,7 @@ export abstract class Executor<R> {
     );
   }
 
-  #rows(result: Result, factory: RowFactoryOption<unknown>): R[] {
+  #rows(result: Result, factory: RowFactoryOption<unknown>): R[] | Promise<R[]> {
     result.check();
     const rows = result.take(Infinity);
     if (factory === null) return rows as R[];

@@ -217,6 +217,33 @@ test("Fetching 500,000 rows does not block the event loop", LONG, async () => {
   }, 2 * BLOCKED);
 });
 
+test("Making many rows does not block the event loop", LONG, async () => {
+  const made: number[] = [];
+  /** Takes its time. */
+  const rowFactory = (_cursor: unknown, [i]: unknown[]) => {
+    for (const until = performance.now() + 0.01; performance.now() < until;);
+    made.push(i as number);
+    return { i: i as number };
+  };
+  await using db = await connect(":memory:", { rowFactory });
+  const sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 30000) " +
+    "SELECT i FROM n";
+  for (
+    const fetch of [
+      () => db.executeFetchAll(sql),
+      async () => await (await db.execute(sql)).fetchAll(),
+      async () => await (await db.execute(sql)).fetchMany(30_000),
+    ]
+  ) {
+    await unblocked(async () => {
+      made.length = 0;
+      const rows = await fetch();
+      assert.deepEqual(rows.map(({ i }) => i), made);
+      assert.deepEqual([rows.length, rows.at(-1)], [30_000, { i: 30_000 }]);
+    });
+  }
+});
+
 test("A chain of quick calls lets timers have their turn", LONG, async () => {
   await using db = await connect(":memory:");
   await unblocked(async () => {
