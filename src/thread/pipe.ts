@@ -75,8 +75,6 @@ export class Pipe {
   readonly #mask: number;
   readonly #writer: Bell;
   readonly #reader: Bell;
-  /** Where the reader was when the writer last looked: it is no less far by now. */
-  #readSeen: number;
 
   constructor(
     words: Int32Array<SharedArrayBuffer>,
@@ -94,7 +92,6 @@ export class Pipe {
     this.#mask = bytes.length - 1;
     this.#writer = writer;
     this.#reader = reader;
-    this.#readSeen = Atomics.load(words, read);
   }
 
   /** Bytes written and not read yet. Positions count up and wrap at 2^32. */
@@ -125,7 +122,7 @@ export class Pipe {
 
   #put(source: Uint8Array, start: number, end: number): number {
     const position = Atomics.load(this.#words, this.#written);
-    const count = Math.min(end - start, this.#spaceFor(end - start, position));
+    const count = Math.min(end - start, this.space());
     if (count === 0) return 0;
     const at = position & this.#mask;
     if (count < SHORT) {
@@ -138,14 +135,6 @@ export class Pipe {
     Atomics.store(this.#words, this.#written, (position + count) | 0);
     this.#reader.ring();
     return count;
-  }
-
-  /** The space, looked up only if what is known of is too little. */
-  #spaceFor(count: number, position: number): number {
-    const known = this.#bytes.length - ((position - this.#readSeen) | 0);
-    if (known >= count) return known;
-    this.#readSeen = Atomics.load(this.#words, this.#read);
-    return this.#bytes.length - ((position - this.#readSeen) | 0);
   }
 
   /** Reads up to `limit` bytes to `into` at `offset` and returns how many there were. */
