@@ -388,7 +388,7 @@ async function death(size: Size): Promise<Check[]> {
       equal(`${how}: integrity_check`, integrity, "ok"),
     ];
   };
-  return await inTurn(Object.entries(DEATHS), size === "full" ? 1 : 2, run);
+  return await inTurn(Object.entries(DEATHS), 1, run);
 }
 
 /** Runs so many at a time. */
