@@ -11,7 +11,8 @@ import type { Address, CType, Functions } from "./types.ts";
 /** The oldest version that has all of the safety settings applied at open (January 2020). */
 const MINIMUM_VERSION = 3_031_000;
 
-interface Fn<R extends CType, P extends readonly CType[]> {
+/** A function of the library, as the table has it. */
+export interface Fn<R extends CType, P extends readonly CType[]> {
   readonly result: R;
   readonly parameters: P;
 }
