@@ -122,8 +122,6 @@ export const EXTRAS = {
   sqlite3_result_blob: fn("void", "address", "address", "i32", "i64"),
   /** `void sqlite3_result_error(sqlite3_context*, const char*, int length)` */
   sqlite3_result_error: fn("void", "address", "buffer", "i32"),
-  /** `void sqlite3_result_error_toobig(sqlite3_context*)` */
-  sqlite3_result_error_toobig: fn("void", "address"),
   /** `void sqlite3_result_error_code(sqlite3_context*, int)` */
   sqlite3_result_error_code: fn("void", "address", "i32"),
 

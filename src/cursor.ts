@@ -29,10 +29,10 @@ import {
   typeName,
 } from "./values.ts";
 
-// What this file does with a cursor from outside of its class, assigned in there.
-
 /** How long rows are made without a turn for anybody else, in milliseconds. */
 const TURN = 2;
+
+// What this file does with a cursor from outside of its class, assigned in there.
 
 /** A step of iterating over a cursor. */
 let step: <R>(cursor: Cursor<R>) => Promise<IteratorResult<R, undefined>>;

@@ -62,15 +62,21 @@ test("what ends on the target meanwhile waits for the end of the backup", async 
   await using target = await source();
   const cursors: Cursor[] = [];
   for (let i = 0; i < 20; i++) {
-    cursors.push(await target.execute("WITH n(i) AS (VALUES (1), (2)) SELECT i FROM n, foo, foo"));
+    // Of no table, since a backup takes none that is being read; and without an end.
+    const cursor = await target.execute(
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n",
+    );
+    cursors.push(cursor);
   }
   const closed: Promise<unknown>[] = [];
+  let settled = 0;
   let steps = 0;
   await db.backup(target, {
     pages: 3,
     progress: () => {
+      assert.equal(settled, 0);
       const cursor = cursors[steps++];
-      if (cursor) closed.push(cursor.close());
+      if (cursor) closed.push(cursor.close().then(() => settled++));
       target.isolationLevel = null;
     },
   });

@@ -5,17 +5,12 @@
  */
 import { SQLITE_DENY } from "../../ffi/constants.ts";
 import { SQLITE_OK, SQLITE_TOOBIG } from "../../ffi/result_codes.ts";
+import { toInteger } from "../../ffi/datatypes.ts";
 import { type HookResult, Hooks, type HookValue } from "../../ffi/hooks.ts";
 import type { Database } from "../../ffi/sqlite.ts";
 import { Failure, type HookOperations } from "./protocol.ts";
 import type { Questions } from "./questions.ts";
 import type { Stops } from "./stops.ts";
-
-/** A rowid as it is handed out. */
-function toNumber(rowid: bigint): number | bigint {
-  const number = Number(rowid);
-  return Number.isSafeInteger(number) ? number : rowid;
-}
 
 type Callable = (...values: unknown[]) => unknown;
 
@@ -156,7 +151,7 @@ export class ThreadHooks implements HookOperations {
       hook === null
         ? null
         : ((operation, database, table, rowid) =>
-          this.#questions.tell(hook, [operation, database, table, toNumber(rowid)])),
+          this.#questions.tell(hook, [operation, database, table, toInteger(rowid)])),
     );
     return null;
   }

@@ -4,6 +4,7 @@
  * @module
  */
 import type { HookResult, HookValue } from "../../ffi/hooks.ts";
+import { SQLITE_INTERRUPT, SQLITE_TOOBIG } from "../../ffi/result_codes.ts";
 import { BLOB, FLOAT, Inbox, INT32, INT64, NULL, type Reader, TEXT, Writer } from "./codec.ts";
 import type { Channel } from "./channel.ts";
 import { ASKED, TOO_BIG } from "./protocol.ts";
@@ -12,9 +13,6 @@ import { ASKED, TOO_BIG } from "./protocol.ts";
 const SPIN = 0.05;
 /** Length, call, status, and what only a reply has. */
 const HEADER = 22;
-
-const SQLITE_INTERRUPT = 9;
-const SQLITE_TOOBIG = 18;
 
 /** The last question, of whatever connection: an answer that comes too late must fit none. */
 let last = 0;

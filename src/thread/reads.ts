@@ -19,14 +19,14 @@ const LONGEST = 1;
 const ANYTHING = new TextEncoder().encode("SELECT 1 FROM sqlite_master");
 
 /** Calls that have come in. */
-export interface Waiting {
+export interface Incoming {
   /** Whether the next one came in together with that which is handled, or before it. */
   readonly hasNext: boolean;
 }
 
 export class SharedReads {
   readonly #database: Database;
-  readonly #waiting: Waiting;
+  readonly #incoming: Incoming;
   readonly #stops: Stops;
   #statement: Statement | null = null;
   #held = false;
@@ -34,16 +34,16 @@ export class SharedReads {
   /** Another connection is in the way. */
   #refused = false;
 
-  constructor(database: Database, waiting: Waiting, stops: Stops) {
+  constructor(database: Database, incoming: Incoming, stops: Stops) {
     this.#database = database;
-    this.#waiting = waiting;
+    this.#incoming = incoming;
     this.#stops = stops;
   }
 
   /** Before a statement that only reads. */
   begin(): void {
     if (this.#held && performance.now() - this.#since > LONGEST) this.release();
-    if (this.#held || this.#refused || !this.#waiting.hasNext) return;
+    if (this.#held || this.#refused || !this.#incoming.hasNext) return;
     if (!this.#database.autocommit()) return; // a transaction holds its locks anyway
     this.#since = performance.now();
     try {
@@ -60,7 +60,7 @@ export class SharedReads {
 
   /** Behind each call: what comes in after it may have been called later. */
   end(): void {
-    if (this.#waiting.hasNext) return;
+    if (this.#incoming.hasNext) return;
     this.release();
     this.#refused = false;
   }

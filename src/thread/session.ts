@@ -4,6 +4,7 @@
  * @module
  */
 import { SQLITE_LIMIT_LENGTH, SQLITE_LIMIT_SQL_LENGTH } from "../../ffi/constants.ts";
+import { toInteger } from "../../ffi/datatypes.ts";
 import { load } from "../../ffi/libsqlite3.ts";
 import { SQLITE_ABORT_ROLLBACK, SQLITE_INTERRUPT } from "../../ffi/result_codes.ts";
 import { SqliteFailure } from "../../ffi/failure.ts";
@@ -19,7 +20,7 @@ import { ThreadHooks } from "./hooks.ts";
 import { ThreadSessions } from "./sessions.ts";
 import { Questions } from "./questions.ts";
 import { fetchRows, type Rows } from "./fetch.ts";
-import { SharedReads, type Waiting } from "./reads.ts";
+import { type Incoming, SharedReads } from "./reads.ts";
 import type { Channel } from "./channel.ts";
 import {
   ALL,
@@ -73,7 +74,7 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
 
   constructor(
     channel: Channel,
-    waiting: Waiting,
+    incoming: Incoming,
     rows: Rows,
     ...request: Parameters<Operations["open"]>
   ) {
@@ -84,7 +85,7 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     this.database = Database.open(load(path), filename, flags, trustedSchema, statements);
     this.#channel = channel;
     this.#stops = new Stops(channel, this.database, timeout);
-    this.reads = new SharedReads(this.database, waiting, this.#stops);
+    this.reads = new SharedReads(this.database, incoming, this.#stops);
     this.#rows = rows;
     this.#blobs = new Blobs(this.database);
     this.#backups = new Backups(this.database, this.#stops);
@@ -176,7 +177,7 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
       return [
         ended,
         prepared.isDml ? this.database.changes() : -1,
-        changed && prepared.inserts ? rowid(this.database.lastInsertRowid()) : null,
+        changed && prepared.inserts ? toInteger(this.database.lastInsertRowid()) : null,
         columns,
       ];
     } catch (error) {
@@ -465,10 +466,4 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
 function lost(): Failure {
   const message = "SQLite has rolled the transaction back";
   return new Failure("OperationalError", message, SQLITE_ABORT_ROLLBACK);
-}
-
-/** A rowid as it is handed out. */
-function rowid(id: bigint): number | bigint {
-  const number = Number(id);
-  return Number.isSafeInteger(number) ? number : id;
 }
