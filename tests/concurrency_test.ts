@@ -536,6 +536,26 @@ test("a handle of nested: 'join' ends nothing but by rollback()", async () => {
   assert.equal((await values(db)).length, 3);
 });
 
+// --- aborting ---
+
+test("aborting a transaction that has just begun rejects once it is rolled back", async () => {
+  await using db = await table();
+  const controller = new AbortController();
+  const reason = new Error("no more");
+  const slow = db.executeFetchAll(`${NUMBERS} SELECT i FROM n LIMIT 20000`);
+  const call = db.transaction(() => assert.fail("runs"), {
+    mode: "IMMEDIATE",
+    signal: controller.signal,
+  });
+  for (let turns = 0; turns < 20; turns++) await null; // both are sent
+  // It begins meanwhile, and this thread has yet to hear of it.
+  for (const until = performance.now() + 50; performance.now() < until;);
+  controller.abort(reason);
+  await assert.rejects(call, (error) => error === reason);
+  assert.equal(db.inTransaction, false);
+  assert.equal((await slow).length, 20_000);
+});
+
 // --- interrupt() ---
 
 test("an authorizer can't keep what is to be undone", async () => {
