@@ -178,6 +178,8 @@ export const TABLE = {
   sqlite3_column_blob: fn("address", "address", "i32"),
   /** `int sqlite3_column_bytes(sqlite3_stmt*, int)` */
   sqlite3_column_bytes: fn("i32", "address", "i32"),
+  /** `sqlite3_value *sqlite3_column_value(sqlite3_stmt*, int)` */
+  sqlite3_column_value: fn("address", "address", "i32"),
 
   // -- growing strings: https://sqlite.org/c3ref/str_append.html
 
@@ -201,10 +203,10 @@ export const TABLE = {
  * enough; two names for one job, since a symbol is bound with one signature only.
  */
 const MEMORY_TABLE = {
-  /** `void *memcpy(void *to, const void *from, size_t)`: out of C */
-  memcpy: fn("address", "buffer", "address", "i64"),
+  /** `void *memcpy(void *to, const void *from, size_t)`: out of C; its result is of no use */
+  memcpy: fn("void", "buffer", "address", "i64"),
   /** `void *memmove(void *to, const void *from, size_t)`: into C */
-  memmove: fn("address", "address", "buffer", "i64"),
+  memmove: fn("void", "address", "buffer", "i64"),
   /** `size_t strlen(const char*)` */
   strlen: fn("i64", "address"),
 } as const;

@@ -8,7 +8,14 @@
  */
 import { createRequire } from "node:module";
 import process from "node:process";
-import type { CType, Functions, Runtime, Signature, Table } from "./types.ts";
+import {
+  type CType,
+  type Functions,
+  readNumber,
+  type Runtime,
+  type Signature,
+  type Table,
+} from "./types.ts";
 
 /** The part of `node:ffi` used here. */
 interface NodeFfi {
@@ -34,7 +41,7 @@ interface Koffi {
   address(pointer: unknown): bigint | number;
   unregister(pointer: unknown): void;
 }
-type Backend = Pick<Runtime, "dlopen" | "callback" | "address">;
+type Backend = Pick<Runtime, "dlopen" | "callback" | "address" | "readAddress">;
 type Foreign = (...parameters: unknown[]) => bigint | number;
 
 const NATIVE = {
@@ -63,6 +70,7 @@ function nodeFfi(ffi: NodeFfi): Backend {
       return { address, close: () => library.unregisterCallback(address) };
     },
     address: (read) => read,
+    readAddress: (memory, offset) => memory.getBigUint64(offset, true),
   };
 }
 
@@ -91,6 +99,7 @@ function koffiFfi(koffi: Koffi): Backend {
       };
     },
     address: Number,
+    readAddress: readNumber,
   };
 }
 
@@ -144,5 +153,6 @@ export const node: Runtime = {
   dlopen: (path, table) => (picked ??= pick()).dlopen(path, table),
   callback: (signature, body) => (picked ??= pick()).callback(signature, body),
   address: (read) => picked!.address(read),
+  readAddress: (memory, offset) => picked!.readAddress(memory, offset),
   env: (name) => process.env[name],
 };

@@ -16,6 +16,7 @@ import { SqliteFailure } from "./failure.ts";
 import { cString, type Library, VARIADIC_ON_STACK } from "./libsqlite3.ts";
 import { NativeBuffer } from "./memory.ts";
 import { SQLITE_ERROR, SQLITE_NOMEM, SQLITE_OK } from "./result_codes.ts";
+import { RowMemory } from "./row_memory.ts";
 import { runtime } from "./runtime.ts";
 import { Statement } from "./statement.ts";
 import type { Address, Callback } from "./types.ts";
@@ -33,6 +34,8 @@ export interface OpenStatements extends Iterable<Address> {
 export class Database {
   readonly library: Library;
   readonly handle: Address;
+  /** What rows may be read from without a call for each value. */
+  rowMemory: RowMemory | null = null;
   readonly #values: NativeBuffer;
   readonly #statements: OpenStatements;
   #text: Address;
@@ -73,6 +76,7 @@ export class Database {
       library.sqlite3_extended_result_codes(handle, 1);
       if (rc !== SQLITE_OK) throw database.failure();
       database.#secure(trustedSchema);
+      database.rowMemory = RowMemory.of(database);
       return database;
     } catch (error) {
       database.close();

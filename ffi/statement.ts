@@ -6,6 +6,7 @@
 import { SqliteFailure } from "./failure.ts";
 import { cString, type Library } from "./libsqlite3.ts";
 import { SQLITE_DONE, SQLITE_NOMEM, SQLITE_ROW } from "./result_codes.ts";
+import type { RowMemory } from "./row_memory.ts";
 import type { Database } from "./sqlite.ts";
 import type { Address } from "./types.ts";
 
@@ -21,6 +22,12 @@ export class Statement {
   readonly parameterCount: number;
   columnCount: number;
   readonly #library: Library;
+  /** Whether a row's values can be read at once; not known before the first row. */
+  #fits: boolean | undefined;
+  /** Has the values of the row that it stands on, unless they are asked for one by one. */
+  #row: RowMemory | null = null;
+  /** The value whose type was asked for is taken from there. */
+  #inRow = false;
   #parameterNames: (string | null)[] | undefined;
   #firstNamed: number | undefined;
 
@@ -51,6 +58,8 @@ export class Statement {
 
   /** True for a row, false at the end. */
   step(): boolean {
+    this.#row = null;
+    this.#inRow = false;
     const rc = this.#library.sqlite3_step(this.handle);
     if (rc === SQLITE_ROW) return true;
     if (rc === SQLITE_DONE) return false;
@@ -72,6 +81,7 @@ export class Statement {
   }
 
   refreshColumnCount(): void {
+    this.#fits = undefined;
     this.columnCount = this.#library.sqlite3_column_count(this.handle);
   }
 
@@ -96,11 +106,30 @@ export class Statement {
     ];
   }
 
+  /** Has the values of the row that it stands on read at once, if that takes fewer calls. */
+  readRow(): void {
+    const { rowMemory } = this.database;
+    const { columnCount } = this;
+    if (rowMemory === null || columnCount === 1) return;
+    if (!(this.#fits ??= rowMemory.fits(this.handle, columnCount))) return;
+    rowMemory.read(this.handle, columnCount);
+    this.#row = rowMemory;
+  }
+
+  /** To be asked for before the value. */
   columnType(column: number): number {
-    return this.#library.sqlite3_column_type(this.handle, column);
+    const type = this.#row === null ? 0 : this.#row.type(column);
+    this.#inRow = type !== 0;
+    return type || this.#library.sqlite3_column_type(this.handle, column);
+  }
+
+  columnInteger(column: number): number {
+    if (this.#inRow) return this.#row!.integer();
+    return this.#library.sqlite3_column_double(this.handle, column);
   }
 
   columnDouble(column: number): number {
+    if (this.#inRow) return this.#row!.double();
     return this.#library.sqlite3_column_double(this.handle, column);
   }
 
@@ -121,11 +150,9 @@ export class Statement {
 
   /** Adds a TEXT value to the database's text block and returns its length in bytes. */
   appendText(column: number): number {
-    // In this order: the first may convert the value, the second then tells its length.
-    const address = this.#library.sqlite3_column_text(this.handle, column);
-    if (!address) throw new SqliteFailure(SQLITE_NOMEM, "out of memory", -1);
-    const length = this.#library.sqlite3_column_bytes(this.handle, column);
-    this.database.appendText(address, length);
+    const address = this.#textAddress(column);
+    const length = this.#textLength(column);
+    if (length > 0) this.database.appendText(address, length);
     return length;
   }
 
@@ -134,11 +161,22 @@ export class Statement {
    * than the text block: one copy instead of four calls.
    */
   copyText(column: number, into: Uint8Array): number {
-    const address = this.#library.sqlite3_column_text(this.handle, column);
-    if (!address) throw new SqliteFailure(SQLITE_NOMEM, "out of memory", -1);
-    const length = this.#library.sqlite3_column_bytes(this.handle, column);
+    const address = this.#textAddress(column);
+    const length = this.#textLength(column);
     if (length > 0 && length <= into.length) this.#library.memcpy(into, address, BigInt(length));
     return length;
+  }
+
+  #textAddress(column: number): Address {
+    if (this.#inRow) return this.#row!.address();
+    const address = this.#library.sqlite3_column_text(this.handle, column);
+    if (!address) throw new SqliteFailure(SQLITE_NOMEM, "out of memory", -1);
+    return address;
+  }
+
+  /** After the address, which may have had the value converted. */
+  #textLength(column: number): number {
+    return this.#inRow ? this.#row!.length() : this.columnBytes(column);
   }
 
   /** Copies a BLOB value of exactly this length. */

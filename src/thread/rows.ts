@@ -20,7 +20,10 @@ import {
 /** What a batch reads of the statement that stands on a row. */
 export interface Columns {
   readonly columnCount: number;
+  /** Once a row, before its values are asked for. */
+  readRow(): void;
   columnType(column: number): number;
+  columnInteger(column: number): number;
   columnDouble(column: number): number;
   columnInt64(column: number): bigint;
   columnBytes(column: number): number;
@@ -75,10 +78,11 @@ export class BatchWriter {
     // for each cell would take as long as SQLite takes.
     let at = writer.reserve(count * CELL);
     let { bytes, view } = writer;
+    row.readRow();
     for (let i = 0; i < count; i++) {
       switch (row.columnType(i)) {
         case SQLITE_INTEGER: {
-          const value = row.columnDouble(i);
+          const value = row.columnInteger(i);
           const small = value | 0;
           if (small === value) {
             bytes[at] = INT32;

@@ -67,9 +67,17 @@ export class ConvertedColumns implements Columns {
     return this.#statement.columnCount;
   }
 
+  readRow(): void {
+    this.#statement.readRow();
+  }
+
   columnType(column: number): number {
     const type = this.#statement.columnType(column);
     return this.#converted[column] && type !== SQLITE_NULL ? SQLITE_BLOB : type;
+  }
+
+  columnInteger(column: number): number {
+    return this.#statement.columnInteger(column);
   }
 
   columnDouble(column: number): number {
