@@ -29,8 +29,9 @@ import {
   typeName,
 } from "./values.ts";
 
-/** How long rows are made without a turn for anybody else, in milliseconds. */
+/** How long rows are made or iterated over without a turn for anybody else, in milliseconds. */
 const TURN = 2;
+const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 // What this file does with a cursor from outside of its class, assigned in there.
 
@@ -72,6 +73,9 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   #lastRowId: number | bigint | undefined;
   #closed = false;
   #finished = false;
+  /** Steps of iterating, and when others have last had a turn in between. */
+  #steps = 0;
+  #turned = 0;
 
   /** Made by `connection.cursor()`. */
   constructor(
@@ -288,9 +292,9 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   /** The iterator's step. Rows that have come in are handed out without another async function. */
   #step(): Promise<IteratorResult<R, undefined>> {
     const result = this.#result;
-    if (result.ready === 0 || this.#closed || this.#core.closed || result.aborted) {
-      return this.#stepSlowly();
-    }
+    if (
+      result.ready === 0 || this.#closed || this.#core.closed || result.aborted || this.#overdue()
+    ) return this.#stepSlowly();
     try {
       const value = this.#make(result.takeOne()!);
       result.fetchAhead(this.#iterChunkSize); // the next rows come in while these are used
@@ -300,9 +304,16 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
     }
   }
 
+  /** Whether steps have followed each other without an end for too long. */
+  #overdue(): boolean {
+    return (++this.#steps & 0x7f) === 0 && performance.now() - this.#turned > TURN;
+  }
+
   async #stepSlowly(): Promise<IteratorResult<R, undefined>> {
     const result = this.#checkResult();
+    if (result.ready > 0) await turn();
     while (result.ready === 0 && result.pending) await result.fill(this.#iterChunkSize);
+    this.#turned = performance.now();
     result.checkUse();
     const row = result.takeOne();
     if (row !== undefined) return { done: false, value: this.#make(row) };
@@ -328,7 +339,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
     for (const values of rows) {
       made.push(this.#make(values, factory));
       if ((made.length & 0xff) === 0 && performance.now() - start > TURN) {
-        await new Promise((resolve) => setImmediate(resolve));
+        await turn();
         start = performance.now();
       }
     }

@@ -8,9 +8,16 @@ import type { Core } from "./core.ts";
 import { Cursor, type CursorRequest, makeRows } from "./cursor.ts";
 import type { CallOptions, RowFactoryOption } from "./options.ts";
 import { Result } from "./result.ts";
+import { objectRow, Row, type RowFactory } from "./row.ts";
 import type { Scope } from "./scope.ts";
 import { ALL, ONE } from "./thread/protocol.ts";
 import { checkSql, encodeParameters, type SqlParameters } from "./values.ts";
+
+/** Row factories that call nothing of the user's: they may run at any time. */
+const OURS: ReadonlyMap<unknown, RowFactory<unknown>> = new Map<unknown, RowFactory<unknown>>([
+  [objectRow, objectRow],
+  [Row, (cursor, values) => new Row(cursor, values)],
+]);
 
 /** Runs statements, each on a cursor of its own. `R` is the type of a row. */
 export abstract class Executor<R> {
@@ -75,6 +82,8 @@ export abstract class Executor<R> {
   ): Promise<R[]> {
     const result = new Result(this.#core, this.#scope);
     const { rowFactory } = this.#core.settings;
+    const maker = OURS.get(rowFactory);
+    if (maker) result.makeBy(maker);
     await this.#run(result, sql, parameters, ALL, options);
     return this.#rows(result, rowFactory);
   }
@@ -113,8 +122,9 @@ export abstract class Executor<R> {
 
   #rows(result: Result, factory: RowFactoryOption<unknown>): R[] | Promise<R[]> {
     result.check();
+    const { made } = result;
     const rows = result.take(Infinity);
-    if (factory === null) return rows as R[];
+    if (factory === null || made) return rows as R[];
     const cursor = new Cursor<R>(this.owner, this.#core, this.#scope, result);
     cursor.rowFactory = factory as RowFactoryOption<R>;
     return makeRows(cursor, rows);

@@ -6,7 +6,7 @@
 import type { Core, ResultColumns } from "./core.ts";
 import { DataError, OperationalError, ProgrammingError, toFailure, unwrap } from "./errors.ts";
 import { isCalledBy } from "./inside.ts";
-import { type ColumnDescription, describeColumn } from "./row.ts";
+import { type ColumnDescription, describeColumn, type RowFactory } from "./row.ts";
 import type { Waiting } from "./line.ts";
 import type { Scope } from "./scope.ts";
 import { onAbort, type Signal } from "./thread/abort.ts";
@@ -35,6 +35,13 @@ export class Result {
   #waiting: Waiting | undefined;
   #decoding: Decoding | undefined;
   #rows: SqlValue[][] = [];
+  /** Rows that have come in, and of these the last time. */
+  #received = 0;
+  #receivedLast = 0;
+  /** Makes rows of what has come in, as it comes in. */
+  #maker: RowFactory<unknown> | null = null;
+  /** How many it has made. */
+  #made = 0;
   /** Index of the next row to hand out. */
   #next = 0;
   #sent = false;
@@ -61,7 +68,10 @@ export class Result {
       this.#abort();
       throw this.#aborted!.reason;
     }
-    if (this.#scope.broken) this.#scope.check();
+    if (this.#scope.broken) {
+      this.#end();
+      this.#scope.check();
+    }
     if (!this.#scope.active) throw new ProgrammingError("Cannot operate on a closed cursor.");
   }
 
@@ -84,6 +94,16 @@ export class Result {
   /** Whether rows may still come in, if nothing has gone wrong. */
   get pending(): boolean {
     return this.#failure === null && (!this.#ended || this.executing !== null);
+  }
+
+  /** Has a factory, which must not throw, make the rows of `execute` while others come in. */
+  makeBy(factory: RowFactory<unknown>): void {
+    this.#maker = factory;
+  }
+
+  /** Whether all rows are made. */
+  get made(): boolean {
+    return this.#maker !== null && this.#made === this.#rows.length;
   }
 
   /**
@@ -109,7 +129,7 @@ export class Result {
       const [statement, text] = statements.get(sql);
       known = statement;
       const request = [this.#id, statement.slot, text, parameters, rows] as const;
-      const reply = client.call("execute", [...request], this.#receiver(), signal);
+      const reply = client.call("execute", [...request], this.#receiver(known), signal);
       this.#sent = true;
       if (this.#closed) this.#reset(); // while it was in line
       return reply;
@@ -118,17 +138,32 @@ export class Result {
     const reply = await executing;
     this.executing = null;
     const [ended, rowCount, insertedRowId, columns] = unwrap(reply, sql);
-    if (columns) known.columns = describe(columns);
-    const { description, converters } = known.columns ?? NO_COLUMNS;
-    this.description = description;
-    this.#converters = converters?.map((key) => key === null ? undefined : converterOf(key)) ??
-      null;
+    this.#learn(known, columns);
+    this.#make();
     this.rowCount = rowCount;
     this.insertedRowId = insertedRowId;
     this.#ended = ended || this.#closed;
     // Aborted between two fetches it is not to hold its lock.
     if (!this.#ended && waiting.signal) {
       this.#forget = onAbort(waiting.signal, () => this.#abort());
+    }
+  }
+
+  /** Takes note of the columns, which may be what they were. */
+  #learn(known: KnownStatement<ResultColumns>, columns: ColumnList | null): void {
+    if (columns) known.columns = describe(columns);
+    const { description, converters } = known.columns ?? NO_COLUMNS;
+    this.description = description;
+    this.#converters = converters?.map((key) => key === null ? undefined : converterOf(key)) ??
+      null;
+  }
+
+  /** Makes rows of what has come in. What has to be converted is left for later. */
+  #make(): void {
+    if (this.#maker === null || this.#converters) return;
+    const rows: unknown[] = this.#rows;
+    for (; this.#made < rows.length; this.#made++) {
+      rows[this.#made] = this.#maker(this, rows[this.#made] as SqlValue[]);
     }
   }
 
@@ -145,9 +180,13 @@ export class Result {
     else unwrap(await (this.#filling ??= this.#fetch(rows)));
   }
 
-  /** Has more rows fetched if fewer than that are there, without waiting. */
+  /**
+   * Has more rows fetched, without waiting, if fewer are there than that or than came in last: the
+   * worker is at the next rows while these are used.
+   */
   fetchAhead(rows: number): void {
-    if (this.ready < rows && !this.#ended && !this.#filling) {
+    if (this.#ended || this.#filling) return;
+    if (this.ready < Math.max(rows, this.#receivedLast)) {
       this.#filling = this.#fetch(rows); // should it not get a turn, whoever wants rows tries again
     }
   }
@@ -179,10 +218,8 @@ export class Result {
 
   /** Up to `count` of the rows that have come in. */
   take(count: number): SqlValue[][] {
-    if (this.#next === 0 && count >= this.#rows.length) {
-      return this.#convertAll(this.#rows.splice(0));
-    }
-    const taken = this.#rows.slice(this.#next, this.#next + count);
+    const all = this.#next === 0 && count >= this.#rows.length;
+    const taken = all ? this.#rows : this.#rows.slice(this.#next, this.#next + count);
     this.#next += taken.length;
     this.#tidy();
     return this.#convertAll(taken);
@@ -216,22 +253,28 @@ export class Result {
   }
 
   /** Reads batches. It is not the place to throw: that waits until the rows are asked for. */
-  #receiver(): Receive {
+  #receiver(known?: KnownStatement<ResultColumns>): Receive {
     const { integers, textFactory: text } = this.#core.settings;
     const decoding = this.#decoding ?? { integers, text };
-    return (bytes, view, at) => {
+    return (bytes, view, at, columns) => {
+      const early = known && columns !== undefined;
+      if (early) this.#learn(known, columns);
       if (this.#failure) return;
+      const { length } = this.#rows;
       try {
         readBatch(bytes, view, at, decoding, this.#rows as unknown[][]);
       } catch (error) {
         this.#failure = { error };
       }
+      this.#received += this.#rows.length - length;
+      if (early) this.#make();
     };
   }
 
   /** Fetches rows. What it returns has kept it from that: all rows are still there. */
   async #fetch(rows: number): Promise<Failure | null> {
     const { client } = this.#core;
+    const received = this.#received;
     let sent = false;
     const fetch = (signal?: Signal) => {
       sent = true;
@@ -248,6 +291,7 @@ export class Result {
       return toFailure(error); // its transaction has ended, or the thread
     } finally {
       if (client.over) this.#end();
+      this.#receivedLast = this.#received - received;
       this.#filling = null;
     }
   }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setImmediate } from "node:timers";
 import { connect, type Connection, type ConnectOptions, Cursor } from "../mod.ts";
 import { file, program } from "./helpers.ts";
 
@@ -357,4 +358,32 @@ test("a cursor that is forgotten holds no lock once it is collected", async () =
     { env: { NODE_OPTIONS: "--expose-gc", DENO_V8_FLAGS: "--expose-gc" } },
   );
   assert.deepEqual([code, stdout.trim(), stderr.trim()], [0, "free", ""]);
+});
+
+test("for await gives others a turn within the rows that have come in at once", async () => {
+  await using db = await numbers(1000);
+  let turns = 0;
+  let rows = 0;
+  for await (const [x] of db.execute("SELECT x FROM t")) {
+    rows++;
+    if (x === 1) setImmediate(() => turns++);
+    if (turns > 0) break;
+    const start = performance.now();
+    if (rows % 50 === 0) { while (performance.now() - start < 5); // it takes its time
+     }
+  }
+  assert.ok(rows < 500, `no turn within ${rows} rows`);
+});
+
+test("rows are read ahead, but not without bound", async () => {
+  await using db = await numbers(20_000);
+  const cursor = await db.execute("SELECT x, pad FROM t");
+  const seen: unknown[] = [];
+  for await (const [x] of cursor) {
+    seen.push(x);
+    if (x === 1) await db.execute("UPDATE t SET x = -x WHERE x > 10000"); // the worker has time
+  }
+  assert.deepEqual(seen.slice(0, 1000), upTo(1000));
+  assert.equal(seen.length, 20_000);
+  assert.equal(seen.at(-1), -20_000); // what was read later is what was written before
 });

@@ -162,7 +162,7 @@ test("ffi: a buffer's bytes go both ways, from where its view begins", () => {
     const part = whole.subarray(start, end);
     const length = BigInt(part.length);
     const address = library.sqlite3_malloc64(512n);
-    assert.equal(library.memmove(address, part, length), address);
+    library.memmove(address, part, length);
     const back = new Uint8Array(302).fill(0xee);
     library.memcpy(back.subarray(1, 1 + part.length), address, length);
     assert.deepEqual(back.subarray(1, 1 + part.length), part);

@@ -63,9 +63,9 @@ function compare(script: string, ...selects: string[]): unknown[][] {
   return rows;
 }
 
-test("row memory: the layout is known, from 3.38 on", () => {
+test("row memory: the layout is known, from 3.40 on", () => {
   using reader = new Reader("memory", "");
-  const known = load(undefined).sqlite3_libversion_number() >= 3_038_000;
+  const known = load(undefined).sqlite3_libversion_number() >= 3_040_000;
   assert.equal(reader.database.rowMemory !== null, known);
 });
 

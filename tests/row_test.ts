@@ -108,6 +108,52 @@ test("objectRow makes objects by column name, the last of a name counting", asyn
   assert.deepEqual(Object.entries(row), [["a", 2], ["x y", null], ["__proto__", 3]]);
 });
 
+test("Row and objectRow make the rows of many batches as those of one", async () => {
+  const filled = async <R>(options: ConnectOptions<R>) => {
+    const db = await connect<R>(":memory:", options);
+    await db.execute("CREATE TABLE t (x, pad)");
+    await db.execute("INSERT INTO t SELECT value, printf('%0500d', value) FROM json_each(?)", [
+      JSON.stringify(NUMBERS),
+    ]);
+    return db;
+  };
+  const NUMBERS = Array.from({ length: 1000 }, (_, i) => i);
+  await using objects = await filled({ rowFactory: objectRow });
+  await using rows = await filled<Row>({ rowFactory: Row });
+  const all = () =>
+    Promise.all([
+      objects.executeFetchAll("SELECT * FROM t"),
+      rows.executeFetchAll("SELECT * FROM t"),
+    ]);
+  const pad = (x: number) => String(x).padStart(500, "0");
+  for (let i = 0; i < 2; i++) { // the columns are new, then known
+    const [o, r] = await all();
+    assert.deepEqual(
+      o.map((row) => Object.entries(row)),
+      NUMBERS.map((x) => [["x", x], ["pad", pad(x)]]),
+    );
+    assert.ok(o.every((row) => Object.getPrototypeOf(row) === null));
+    assert.deepEqual(r.map((row) => [row.get("x"), row.at(1)]), NUMBERS.map((x) => [x, pad(x)]));
+  }
+  // The same text, compiled again by SQLite.
+  await objects.execute("ALTER TABLE t ADD COLUMN y DEFAULT 'new'");
+  await rows.execute("ALTER TABLE t RENAME COLUMN pad TO other");
+  const [o, r] = await all();
+  assert.ok(o.every((row) => Object.keys(row).join() === "x,pad,y" && row.y === "new"));
+  assert.ok(r.every((row, i) => row.get("other") === pad(i)));
+});
+
+test("Row and objectRow know the columns after an execution that failed between two batches", async () => {
+  await using db = await connect(":memory:", { rowFactory: objectRow });
+  const sql = `WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 1000)
+    SELECT i, printf('%0500d', i) AS pad, iif(i = ?, abs(-9223372036854775808), 0) AS z FROM c`;
+  await assert.rejects(db.executeFetchAll(sql, [900]), { message: "integer overflow" });
+  for (const rows of [await db.executeFetchAll(sql, [0]), await db.executeFetchAll(sql, [-1])]) {
+    assert.equal(rows.length, 1000);
+    assert.ok(rows.every((row, x) => row.i === x + 1 && row.z === 0 && Number(row.pad) === x + 1));
+  }
+});
+
 test("a row factory is called with the cursor and the values, in every way of fetching", async () => {
   await using db = await connect(":memory:", {
     rowFactory: (cursor, [x]) => `${cursor.description?.[0]?.name}=${x}`,

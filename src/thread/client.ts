@@ -17,6 +17,7 @@ import {
   ASKED,
   CANCELLABLE,
   cancelledBy,
+  type ColumnList,
   FAILED,
   Failure,
   type FailureKind,
@@ -35,8 +36,16 @@ const PATIENCE = 50;
 /** How often one that can't notice is interrupted, in milliseconds. */
 const INTERRUPT_STEP = 10;
 
-/** Takes the rows of one batch, which lies at `at` in the bytes only until it returns. */
-export type Receive = (bytes: Uint8Array, view: DataView, at: number) => void;
+/**
+ * Takes the rows of one batch, which lies at `at` in the bytes only until it returns. Ahead of the
+ * reply they come with their columns, null when these are known; else the reply has them.
+ */
+export type Receive = (
+  bytes: Uint8Array,
+  view: DataView,
+  at: number,
+  columns?: ColumnList | null,
+) => void;
 
 type Snapshot = <T>(work: () => T) => T;
 
@@ -219,9 +228,11 @@ export class Client implements Owner {
     if (status === ASKED) return this.#asked(call, inbox);
     const pending = this.#pending.get(call)!;
     const { resolve, receive, cancellation, result } = pending;
-    if (batchLength > 0) receive?.(inbox.bytes, inbox.view, inbox.at);
-    if (status === PART) return false;
+    const batch = inbox.at;
     inbox.at += batchLength;
+    const columns = status === PART ? inbox.value() as ColumnList | null : undefined;
+    if (batchLength > 0) receive?.(inbox.bytes, inbox.view, batch, columns);
+    if (status === PART) return false;
     this.#pending.delete(call);
     if (cancellation) this.#settle(call, cancellation);
     if (this.#far.size > 0) this.#approach(call);

@@ -5,22 +5,24 @@
  */
 import { SQLITE_INTERRUPT } from "../../ffi/result_codes.ts";
 import { SqliteFailure } from "../../ffi/failure.ts";
-import { ALL, ONE } from "./protocol.ts";
+import { ALL, type ColumnList, ONE } from "./protocol.ts";
 import type { BatchWriter } from "./rows.ts";
 import type { Run } from "./statements.ts";
 import type { Types } from "./types.ts";
 
 /** A batch that has reached this many bytes is sent: at most a few milliseconds to decode. */
 const BATCH_BYTES = 1 << 16;
-/** A batch that has the rows asked for is filled further for this many milliseconds. */
-const BATCH_TIME = 2;
+/** As many batches are sent at once, so that the next ones are made while these are decoded. */
+const BATCHES = 4;
+/** When the rows asked for are there, more are added for this many milliseconds. */
+const EXTRA_TIME = 2;
 
 /** Where rows go: batches of the reply that is being made. */
 export interface Rows {
   /** Starts a batch. */
   begin(): BatchWriter;
-  /** Sends the batch ahead of the reply and starts another. */
-  next(): void;
+  /** Sends the batch ahead of the reply, with the columns if they are new, and starts another. */
+  next(columns: ColumnList | null): void;
   /** Ends the batch, which goes with the reply. */
   end(): void;
 }
@@ -50,15 +52,24 @@ export function fetchRows(
     if (wanted === ALL) {
       do {
         batch.add(source);
-        if (batch.length >= BATCH_BYTES) rows.next();
+        if (batch.length >= BATCH_BYTES) rows.next(types && prepared.describe(types));
       } while (prepared.changes ? stepChanging(run) : statement.step());
       more = false;
     } else {
-      const deadline = wanted === ONE ? 0 : performance.now() + BATCH_TIME;
+      const deadline = wanted === ONE ? 0 : performance.now() + EXTRA_TIME;
+      let left = types ? 1 : BATCHES; // the first rows come soon
+      let sent = 0;
       do {
         batch.add(source);
         if (wanted === ONE) more = false; // nobody will ask for what follows
-      } while (more && !isEnough(batch, wanted, deadline) && (more = advance(run, explain)));
+        else if (batch.length >= BATCH_BYTES) {
+          if (--left === 0) break;
+          sent += batch.rowCount;
+          rows.next(null);
+        }
+      } while (
+        more && !isEnough(sent + batch.rowCount, wanted, deadline) && (more = advance(run, explain))
+      );
     }
     rows.end();
   } catch (error) {
@@ -89,9 +100,8 @@ function advance(run: Run, explain: (error: unknown) => unknown): boolean {
   }
 }
 
-/** Whether a batch has what was asked for and is as large as it should get. */
-function isEnough({ length, rowCount }: BatchWriter, wanted: number, deadline: number): boolean {
-  if (length >= BATCH_BYTES) return true;
+/** Whether the rows asked for are there, and the time for more is over. */
+function isEnough(rowCount: number, wanted: number, deadline: number): boolean {
   // Reading the clock costs about as much as a row, so it is looked at less and less often.
   return rowCount >= wanted && (rowCount < 16 || (rowCount & 15) === 0) &&
     performance.now() >= deadline;

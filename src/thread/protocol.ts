@@ -34,7 +34,7 @@ export type Executed = readonly [
   rowCount: number,
   /** The rowid inserted, or null when none was. */
   lastRowId: number | bigint | null,
-  /** The columns, unless they are those that were sent for this slot before. */
+  /** The columns, unless they are those that were sent for this slot, or with rows, before. */
   columns: ColumnList | null,
 ];
 

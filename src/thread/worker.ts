@@ -13,6 +13,7 @@ import { Inbox, type Plain, Writer } from "./codec.ts";
 import { Channel } from "./channel.ts";
 import {
   CANCELLABLE,
+  type ColumnList,
   DONE,
   FAILED,
   Failure,
@@ -54,8 +55,9 @@ class Outbox implements Rows {
     return this.#batch;
   }
 
-  next(): void {
+  next(columns: ColumnList | null): void {
     this.end();
+    this.#out.value(columns);
     this.#send(PART);
     this.start(this.#call);
     this.#batch.begin();
