@@ -15,7 +15,7 @@ import { type AsyncDriver, betterSqlite3, type Driver, libsql } from "./drivers.
 import { lateness, stall } from "./loop.ts";
 import { median, type Report, type Result } from "./result.ts";
 import { type Comparison, comparisons, openOurs } from "./rows.ts";
-import { ROUNDS } from "./sizes.ts";
+import { ROUNDS, WARM_UP } from "./sizes.ts";
 
 const [folder, others] = process.argv.slice(2) as [string, string | undefined];
 
@@ -38,6 +38,11 @@ function optional<D>(name: string, open: (path: string) => D): D[] {
     report({ note: `${name} is left out: ${String(error).split("\n")[0]}` });
     return [];
   }
+}
+
+/** Runs it until it is compiled: compilers need processors, too, of which there may be two. */
+async function warmUp(work: () => unknown): Promise<void> {
+  for (const start = performance.now(); performance.now() - start < WARM_UP;) await work();
 }
 
 /** Median milliseconds of one round. */
@@ -69,6 +74,7 @@ async function compare(
   for (const driver of more) await add(driver.name, row.sync(driver));
   for (const driver of asyncDrivers) await add(driver.name, await row.async(driver));
 
+  for (const work of [row.ours, ...works.map(([, work]) => work)]) await warmUp(work);
   const ours: number[] = [];
   const peers = works.map(() => [] as number[]);
   for (let i = 0; i < ROUNDS; i++) {

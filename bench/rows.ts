@@ -301,7 +301,7 @@ function insertOne({ arrays }: Ours): Comparison {
     key: "single",
     name: `${TIMES} times INSERT and commit, WAL`,
     mark: ratio(1.5),
-    samples: 5,
+    samples: 20,
     ours: async () => {
       await (ready ??= arrays.executeScript(create));
       for (let i = 0; i < TIMES; i++) await arrays.execute(sql, ["happened"]);

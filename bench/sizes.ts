@@ -11,6 +11,8 @@ export const quick: boolean = process.env.BENCH_QUICK === "1";
 export const ROWS: number = quick ? 30_000 : 1_000_000;
 export const INSERTS: number = quick ? 5_000 : 100_000;
 export const ROUNDS: number = quick ? 3 : 7;
+/** How long each driver does the work of a row before it is measured, in milliseconds. */
+export const WARM_UP: number = quick ? 20 : 1500;
 /** Processes in which the first connection is timed. */
 export const COLD_STARTS: number = quick ? 2 : 7;
 /** How long the query is that timers have to get along with, in milliseconds. */
