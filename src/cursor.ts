@@ -218,7 +218,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
     const block = encodeParameters(parameters, this.#core.limits);
     const waiting = this.#core.waiting(options);
     const result = this.#start();
-    await result.execute(sql, block, 1, waiting);
+    result.settle(await result.send(sql, block, 1, waiting));
     if (result.insertedRowId !== null) this.#lastRowId = result.insertedRowId;
     if (result.open && !this.#closed) forgotten.register(this, result, this);
     return this;

@@ -10,7 +10,7 @@ import type { CallOptions, RowFactoryOption } from "./options.ts";
 import { Result } from "./result.ts";
 import { objectRow, Row, type RowFactory } from "./row.ts";
 import type { Scope } from "./scope.ts";
-import { ALL, ONE } from "./thread/protocol.ts";
+import { ALL, type Executed, type Failure, ONE } from "./thread/protocol.ts";
 import { checkSql, encodeParameters, type SqlParameters } from "./values.ts";
 
 /** Row factories that call nothing of the user's: they may run at any time. */
@@ -69,7 +69,7 @@ export abstract class Executor<R> {
     options?: CallOptions,
   ): Promise<number | bigint | undefined> {
     const result = new Result(this.#core, this.#scope);
-    await this.#run(result, sql, parameters, ALL, options);
+    result.settle(await this.#send(result, sql, parameters, ALL, options));
     result.check();
     return result.insertedRowId ?? undefined;
   }
@@ -84,7 +84,7 @@ export abstract class Executor<R> {
     const { rowFactory } = this.#core.settings;
     const maker = OURS.get(rowFactory);
     if (maker) result.makeBy(maker);
-    await this.#run(result, sql, parameters, ALL, options);
+    result.settle(await this.#send(result, sql, parameters, ALL, options));
     return this.#rows(result, rowFactory);
   }
 
@@ -96,28 +96,24 @@ export abstract class Executor<R> {
   ): Promise<R | undefined> {
     const result = new Result(this.#core, this.#scope);
     const { rowFactory } = this.#core.settings;
-    await this.#run(result, sql, parameters, ONE, options);
+    result.settle(await this.#send(result, sql, parameters, ONE, options));
     const rows = this.#rows(result, rowFactory);
     return (Array.isArray(rows) ? rows : await rows)[0];
   }
 
-  /** Runs one statement without a cursor: its rows come with the reply, in one round trip. */
-  #run(
+  /** Has one statement run without a cursor: its rows come with the reply, in one round trip. */
+  #send(
     result: Result,
     sql: string,
     parameters: unknown,
     rows: typeof ALL | typeof ONE,
     options: unknown,
-  ): Promise<void> {
+  ): Promise<Executed | Failure> {
     const core = this.#core;
     core.check();
     checkSql(sql, core.limits);
-    return result.execute(
-      sql,
-      encodeParameters(parameters, core.limits),
-      rows,
-      core.waiting(options),
-    );
+    const encoded = encodeParameters(parameters, core.limits);
+    return result.send(sql, encoded, rows, core.waiting(options));
   }
 
   #rows(result: Result, factory: RowFactoryOption<unknown>): R[] | Promise<R[]> {

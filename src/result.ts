@@ -11,7 +11,7 @@ import type { Waiting } from "./line.ts";
 import type { Scope } from "./scope.ts";
 import { onAbort, type Signal } from "./thread/abort.ts";
 import type { Receive } from "./thread/client.ts";
-import { type ColumnList, Failure } from "./thread/protocol.ts";
+import { type ColumnList, type Executed, Failure } from "./thread/protocol.ts";
 import { type Decoding, readBatch, Undecodable } from "./thread/rows.ts";
 import type { KnownStatement } from "./thread/slots.ts";
 import { type Converter, converterOf } from "./types.ts";
@@ -32,6 +32,7 @@ export class Result {
   #scope: Scope;
   readonly #id: number;
   #sql = "";
+  #statement: KnownStatement<ResultColumns> | undefined;
   #waiting: Waiting | undefined;
   #decoding: Decoding | undefined;
   #rows: SqlValue[][] = [];
@@ -106,47 +107,60 @@ export class Result {
     return this.#maker !== null && this.#made === this.#rows.length;
   }
 
-  /**
-   * Executes a statement and fetches rows: at least so many, or ALL, or just ONE. Values are read as
-   * the connection says, if not otherwise.
-   */
+  /** `send`, its reply awaited and taken in. Values are read as `decoding` says. */
   async execute(
     sql: string,
     parameters: Uint8Array,
     rows: number,
     waiting: Waiting,
-    decoding?: Decoding,
+    decoding: Decoding,
   ): Promise<void> {
     this.#decoding = decoding;
+    this.settle(await this.send(sql, parameters, rows, waiting));
+  }
+
+  /**
+   * Has a statement executed and rows fetched: at least so many, or ALL, or just ONE. Values are
+   * read as the connection says. The reply is for `settle`: to await it in between is the caller's,
+   * whose call then takes one async function less.
+   */
+  send(
+    sql: string,
+    parameters: Uint8Array,
+    rows: number,
+    waiting: Waiting,
+  ): Promise<Executed | Failure> {
     const { client, statements } = this.#core;
     this.#sql = sql;
     this.#waiting = waiting;
-    let known!: KnownStatement<ResultColumns>;
     this.#scope = this.#scope.current();
     // A text is told to the worker once, so it is looked up in the order of sending.
     const executing = this.#scope.send((signal) => {
       this.#core.tellConverters();
       const [statement, text] = statements.get(sql);
-      known = statement;
+      this.#statement = statement;
       const request = [this.#id, statement.slot, text, parameters, rows] as const;
-      const reply = client.call("execute", [...request], this.#receiver(known), signal);
+      const reply = client.call("execute", [...request], this.#receiver(statement), signal);
       this.#sent = true;
       if (this.#closed) this.#reset(); // while it was in line
       return reply;
     }, waiting);
     this.executing = executing;
-    const reply = await executing;
+    return executing;
+  }
+
+  /** Takes in the reply. Throws if it is a failure. */
+  settle(reply: Executed | Failure): void {
     this.executing = null;
-    const [ended, rowCount, insertedRowId, columns] = unwrap(reply, sql);
-    this.#learn(known, columns);
+    const [ended, rowCount, insertedRowId, columns] = unwrap(reply, this.#sql);
+    this.#learn(this.#statement!, columns);
     this.#make();
     this.rowCount = rowCount;
     this.insertedRowId = insertedRowId;
     this.#ended = ended || this.#closed;
     // Aborted between two fetches it is not to hold its lock.
-    if (!this.#ended && waiting.signal) {
-      this.#forget = onAbort(waiting.signal, () => this.#abort());
-    }
+    const signal = this.#waiting?.signal;
+    if (!this.#ended && signal) this.#forget = onAbort(signal, () => this.#abort());
   }
 
   /** Takes note of the columns, which may be what they were. */

@@ -189,7 +189,7 @@ export class Thread {
     for (let until = this.#sentAt + spin; this.#owed > 0;) {
       for (let i = 0; i < 16; i++) if (replies.available() > 0) break;
       if (replies.available() > 0) {
-        if (!this.#drain()) return;
+        if (!this.#drain() || this.#owed === 0) return;
         until = performance.now() + spin;
         if (until - this.#turnStart > TURN) return;
       } else if (performance.now() > until) return;
