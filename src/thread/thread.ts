@@ -15,12 +15,15 @@ import { clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } fr
 import { Worker } from "node:worker_threads";
 import { Inbox, Writer } from "./codec.ts";
 import { Channel } from "./channel.ts";
+import { Looks } from "./looks.ts";
 
 /** How long to look for replies after sending, in milliseconds: at least, at most. */
 const SPIN_LEAST = 0.012;
 const SPIN_MOST = 0.06;
 /** Replies slower than this, in milliseconds, are not looked for: looking would not pay. */
 const QUICK = 0.3;
+/** A reply that comes within this time, in milliseconds, after looking has ended comes right after. */
+const SOON = 0.2;
 /** After this long, in milliseconds, timers and input get their turn, whatever comes in. */
 const TURN = 2;
 /** Likewise after this many bytes of replies. */
@@ -87,6 +90,10 @@ export class Thread {
   #quick = true;
   /** How long replies take, in milliseconds, those of late counting most. */
   #usual = 0;
+  readonly #looks = new Looks();
+  #looking = true;
+  /** When the event loop was left alone with what had been looked for; 0 when it was not. */
+  #gaveUpAt = 0;
   #sentAt = 0;
   #repliedAt = 0;
   #ended = false;
@@ -153,7 +160,8 @@ export class Thread {
     if (this.#ended) return;
     this.#sentAt = performance.now();
     this.#publish();
-    if (this.#quick && this.#mayBlock(this.#sentAt)) this.#look();
+    this.#looking = this.#quick && this.#looks.worthwhile();
+    if (this.#looking && this.#mayBlock(this.#sentAt)) this.#look();
     this.#await();
   };
 
@@ -213,7 +221,12 @@ export class Thread {
     if (!waiting) return;
     // While answers come thick and fast, a look each turn of the event loop costs both threads less
     // than having this one woken for each.
-    if (this.#quick && performance.now() - this.#repliedAt < QUICK) return this.#turnSoon();
+    if (this.#looking) {
+      const now = performance.now();
+      if (now - Math.max(this.#repliedAt, this.#sentAt) < QUICK) return this.#turnSoon();
+      this.#looking = false;
+      this.#gaveUpAt = now;
+    }
     const ring = this.channel.mainBell.listen(this.#ready, this.#listening);
     if (ring === undefined) this.#turnSoon();
     else if (ring !== true) {
@@ -280,6 +293,11 @@ export class Thread {
     const took = now - Math.max(this.#sentAt, this.#repliedAt);
     this.#quick = took < QUICK;
     this.#usual += (Math.min(took, QUICK) - this.#usual) / 8;
+    if (this.#looking) this.#looks.paid();
+    else if (this.#gaveUpAt > 0) {
+      if (now - this.#gaveUpAt < SOON) this.#looks.missed();
+      this.#gaveUpAt = 0;
+    }
     this.#repliedAt = now;
   }
 

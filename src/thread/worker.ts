@@ -22,13 +22,14 @@ import {
   PART,
   type Request,
 } from "./protocol.ts";
+import { Looks } from "./looks.ts";
 import { BatchWriter } from "./rows.ts";
 import { Session } from "./session.ts";
 
 /** How long to look for the next request before sleeping, in milliseconds: at least, at most. */
 const SPIN_LEAST = 0.002;
 const SPIN_MOST = 0.1;
-/** A sleep shorter than this, in milliseconds, tells that looking longer would have paid. */
+/** A sleep shorter than this, in milliseconds: what was looked for came right after. */
 const SHORT_SLEEP = 0.3;
 
 /** The reply being made: a frame of length, call, status, connection state, rows, value. */
@@ -109,6 +110,7 @@ class Worker {
   readonly #outbox: Outbox;
   #session: Session | undefined;
   #spin = SPIN_MOST;
+  readonly #looks = new Looks();
 
   constructor(channel: Channel) {
     this.#channel = channel;
@@ -185,15 +187,20 @@ class Worker {
 
   /** Nothing to do: looks a moment longer, then sleeps, since waking up costs about 30 us. */
   #rest(): void {
-    const start = performance.now();
     const { requests, workerBell } = this.#channel;
-    while (performance.now() - start < this.#spin) {
-      for (let i = 0; i < 32; i++) if (requests.available() > 0) return;
+    const looked = this.#looks.worthwhile();
+    if (looked) {
+      const start = performance.now();
+      while (performance.now() - start < this.#spin) {
+        for (let i = 0; i < 32; i++) if (requests.available() > 0) return this.#looks.paid();
+      }
+      this.#spin = Math.max(this.#spin / 2, SPIN_LEAST);
     }
-    this.#spin = Math.max(this.#spin / 2, SPIN_LEAST);
     const asleep = performance.now();
     workerBell.sleep(() => requests.available() > 0 || this.#channel.exiting);
-    if (performance.now() - asleep < SHORT_SLEEP) this.#spin = SPIN_MOST;
+    if (performance.now() - asleep > SHORT_SLEEP) return;
+    this.#spin = SPIN_MOST;
+    if (looked) this.#looks.missed();
   }
 
   /** The process ends, or no connection needs the thread. */
