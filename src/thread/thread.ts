@@ -91,8 +91,9 @@ export class Thread {
   /** How long replies take, in milliseconds, those of late counting most. */
   #usual = 0;
   readonly #looks = new Looks();
-  #looking = true;
-  /** When the event loop was left alone with what had been looked for; 0 when it was not. */
+  /** Replies are looked for, at once or each turn of the event loop. */
+  #looking = false;
+  /** When that has ended without one; 0 when it has not. */
   #gaveUpAt = 0;
   #sentAt = 0;
   #repliedAt = 0;
