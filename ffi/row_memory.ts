@@ -61,6 +61,8 @@ export class RowMemory {
   readonly #stride: number;
   #bytes = new Uint8Array(0);
   #view = new DataView(this.#bytes.buffer);
+  /** How many these are. */
+  #size = 0n;
   /** Where the value starts whose type was asked for. */
   #at = 0;
 
@@ -115,7 +117,7 @@ export class RowMemory {
     return true;
   }
 
-  /** Whether the values of a statement's rows follow each other. It stands on one. */
+  /** Whether the values of the row that a statement stands on follow each other: all its rows do. */
   fits(statement: Address, count: number): boolean {
     const [first, last] = [0, count - 1].map((i) =>
       BigInt(this.#library.sqlite3_column_value(statement, i))
@@ -123,7 +125,7 @@ export class RowMemory {
     return last! - first! === BigInt((count - 1) * this.#stride);
   }
 
-  /** Copies the values of a row, of a statement where that fits. */
+  /** Copies the values of a row, of a statement that fits. */
   read(statement: Address, count: number): void {
     const size = count * this.#stride;
     if (size !== this.#bytes.length) this.#resize(size);
@@ -131,7 +133,6 @@ export class RowMemory {
     this.#library.memcpy(this.#bytes, address, this.#size);
   }
 
-  #size = 0n;
   #resize(size: number): void {
     this.#bytes = new Uint8Array(size);
     this.#view = new DataView(this.#bytes.buffer);

@@ -8,7 +8,10 @@
  *
  * @module
  */
+import type { Bell, Pipe } from "./pipe.ts";
 
+/** What comes within so many milliseconds after looking has ended, comes right after. */
+export const SOON = 0.3;
 /** Misses in a row that happen to anybody whose processor is wanted by others, too. */
 const MISSES = 8;
 /** Looks that are left out at most. On a single processor none ever pays; elsewhere they may again. */
@@ -36,5 +39,27 @@ export class Looks {
   missed(): void {
     this.#misses++;
     if (this.#misses > MISSES) this.#left = Math.min(2 ** (this.#misses - MISSES), MOST);
+  }
+
+  /**
+   * Waits for bytes in a pipe, or until `over()` holds: looks for so many milliseconds if that is
+   * worthwhile, then sleeps. Returns for how long it has slept.
+   */
+  wait(pipe: Pipe, bell: Bell, milliseconds: number, over: () => boolean): number {
+    const look = this.worthwhile();
+    if (look) {
+      for (const start = performance.now(); performance.now() - start < milliseconds;) {
+        for (let i = 0; i < 32; i++) {
+          if (pipe.available() === 0) continue;
+          this.paid();
+          return 0;
+        }
+      }
+    }
+    const asleep = performance.now();
+    bell.sleep(() => pipe.available() > 0 || over());
+    const slept = performance.now() - asleep;
+    if (look && slept < SOON) this.missed();
+    return slept;
   }
 }

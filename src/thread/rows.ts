@@ -20,7 +20,7 @@ import {
 /** What a batch reads of the statement that stands on a row. */
 export interface Columns {
   readonly columnCount: number;
-  /** Once a row, before its values are asked for. */
+  /** Right before a row's values are asked for. */
   readRow(): void;
   columnType(column: number): number;
   columnInteger(column: number): number;

@@ -15,15 +15,13 @@ import { clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } fr
 import { Worker } from "node:worker_threads";
 import { Inbox, Writer } from "./codec.ts";
 import { Channel } from "./channel.ts";
-import { Looks } from "./looks.ts";
+import { Looks, SOON } from "./looks.ts";
 
 /** How long to look for replies after sending, in milliseconds: at least, at most. */
 const SPIN_LEAST = 0.012;
 const SPIN_MOST = 0.06;
 /** Replies slower than this, in milliseconds, are not looked for: looking would not pay. */
 const QUICK = 0.3;
-/** A reply that comes within this time, in milliseconds, after looking has ended comes right after. */
-const SOON = 0.2;
 /** After this long, in milliseconds, timers and input get their turn, whatever comes in. */
 const TURN = 2;
 /** Likewise after this many bytes of replies. */
@@ -266,7 +264,8 @@ export class Thread {
     if (this.#answers.length > 0) this.#publishAnswers();
     if (this.#drain() && this.#asked && this.#mayBlock(performance.now())) {
       this.#asked = false;
-      this.#look(); // the next question comes soon, if one does
+      this.#looking = this.#looks.worthwhile();
+      if (this.#looking) this.#look(); // the next question comes soon, if one does
     }
     this.#await();
   };
@@ -278,6 +277,7 @@ export class Thread {
     this.#behind = false;
     // Some runtimes tell of a thread's end in the middle of this, when a hook has ended it.
     while (this.#owner && inbox.next(this.channel.replies)) {
+      if (bytes === 0) this.#seen();
       bytes += inbox.end - inbox.at + REPLY_COST;
       if (this.#owner.take(inbox)) this.#settled();
       if (bytes > TURN_BYTES) {
@@ -294,12 +294,16 @@ export class Thread {
     const took = now - Math.max(this.#sentAt, this.#repliedAt);
     this.#quick = took < QUICK;
     this.#usual += (Math.min(took, QUICK) - this.#usual) / 8;
+    this.#repliedAt = now;
+  }
+
+  /** Something has come in. */
+  #seen(): void {
     if (this.#looking) this.#looks.paid();
     else if (this.#gaveUpAt > 0) {
-      if (now - this.#gaveUpAt < SOON) this.#looks.missed();
+      if (performance.now() - this.#gaveUpAt < SOON) this.#looks.missed();
       this.#gaveUpAt = 0;
     }
-    this.#repliedAt = now;
   }
 
   #crashed(why: string): void {

@@ -22,15 +22,13 @@ import {
   PART,
   type Request,
 } from "./protocol.ts";
-import { Looks } from "./looks.ts";
+import { Looks, SOON } from "./looks.ts";
 import { BatchWriter } from "./rows.ts";
 import { Session } from "./session.ts";
 
 /** How long to look for the next request before sleeping, in milliseconds: at least, at most. */
 const SPIN_LEAST = 0.002;
 const SPIN_MOST = 0.1;
-/** A sleep shorter than this, in milliseconds: what was looked for came right after. */
-const SHORT_SLEEP = 0.3;
 
 /** The reply being made: a frame of length, call, status, connection state, rows, value. */
 class Outbox implements Rows {
@@ -188,19 +186,9 @@ class Worker {
   /** Nothing to do: looks a moment longer, then sleeps, since waking up costs about 30 us. */
   #rest(): void {
     const { requests, workerBell } = this.#channel;
-    const looked = this.#looks.worthwhile();
-    if (looked) {
-      const start = performance.now();
-      while (performance.now() - start < this.#spin) {
-        for (let i = 0; i < 32; i++) if (requests.available() > 0) return this.#looks.paid();
-      }
-      this.#spin = Math.max(this.#spin / 2, SPIN_LEAST);
-    }
-    const asleep = performance.now();
-    workerBell.sleep(() => requests.available() > 0 || this.#channel.exiting);
-    if (performance.now() - asleep > SHORT_SLEEP) return;
-    this.#spin = SPIN_MOST;
-    if (looked) this.#looks.missed();
+    const slept = this.#looks.wait(requests, workerBell, this.#spin, () => this.#channel.exiting);
+    if (slept === 0) return;
+    this.#spin = slept < SOON ? SPIN_MOST : Math.max(this.#spin / 2, SPIN_LEAST);
   }
 
   /** The process ends, or no connection needs the thread. */

@@ -226,8 +226,13 @@ await sweep("connect", open, checkClosed);
   };
   const INSERT = "INSERT INTO t VALUES (1), (2)";
 
+  // Takes longer than main looks for the reply at once: until then nothing can be cancelled.
+  const SLOW = "SELECT count(*) FROM big, (SELECT 1 FROM big LIMIT 20)";
+
   await sweep("execute", async (signal) => {
-    await db.execute(INSERT, [], { signal });
+    await db.execute(`INSERT INTO t SELECT i FROM big WHERE i <= 2 AND (${SLOW}) > 0`, [], {
+      signal,
+    });
     return 1;
   }, check);
   await sweep("execute, fetch", async (signal) => {
@@ -263,7 +268,7 @@ await sweep("connect", open, checkClosed);
     return 0;
   }, check);
   await sweep("executeScript", async (signal) => {
-    await db.executeScript("SELECT 1; SELECT text FROM big; SELECT 2", { signal });
+    await db.executeScript(`SELECT 1; ${SLOW}; SELECT 2`, { signal });
     return 0;
   }, check);
   await sweep("iterate", async (signal) => {
