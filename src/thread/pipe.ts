@@ -13,6 +13,14 @@
 /** Below this many bytes a loop is faster than making the views for a block copy. */
 const SHORT = 64;
 
+/**
+ * For how long to look for what the other thread is about to write, in milliseconds: that is quicker
+ * than to be woken. With one processor it only keeps the other thread from writing.
+ */
+export function looking(milliseconds: number): number {
+  return navigator.hardwareConcurrency > 1 ? milliseconds : 0;
+}
+
 /** Wakes one thread. Two words: how often it rang, and whether the thread sleeps. */
 export class Bell {
   readonly #words: Int32Array<SharedArrayBuffer>;

@@ -7,11 +7,11 @@ import type { HookResult, HookValue } from "../../ffi/hooks.ts";
 import { SQLITE_INTERRUPT, SQLITE_TOOBIG } from "../../ffi/result_codes.ts";
 import { BLOB, FLOAT, Inbox, INT32, INT64, NULL, type Reader, TEXT, Writer } from "./codec.ts";
 import type { Channel } from "./channel.ts";
-import { Looks } from "./looks.ts";
+import { looking } from "./pipe.ts";
 import { ASKED, TOO_BIG } from "./protocol.ts";
 
 /** How long to look for the answer before sleeping, in milliseconds. */
-const SPIN = 0.05;
+const SPIN = looking(0.05);
 /** Length, call, status, and what only a reply has. */
 const HEADER = 22;
 
@@ -24,7 +24,6 @@ export class Questions {
   readonly #channel: Channel;
   readonly #out = new Writer();
   readonly #stopped: () => boolean;
-  readonly #looks = new Looks();
   /** The call in which it is asked. */
   call = 0;
 
@@ -67,13 +66,17 @@ export class Questions {
 
   #answer(question: number): HookResult {
     const { answers, workerBell } = this.#channel;
+    const ready = () => answers.available() > 0 || this.#channel.exiting || this.#stopped();
     for (;;) {
       while (received.next(answers)) {
         // That of an earlier question comes too late.
         if (received.u32() === question) return readResult(received);
       }
       if (this.#channel.exiting || this.#stopped()) return { code: SQLITE_INTERRUPT };
-      this.#looks.wait(answers, workerBell, SPIN, () => this.#channel.exiting || this.#stopped());
+      for (const until = performance.now() + SPIN; performance.now() < until && !ready();) {
+        for (let i = 0; i < 32; i++) if (answers.available() > 0) break;
+      }
+      workerBell.sleep(ready);
     }
   }
 }

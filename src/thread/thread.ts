@@ -15,13 +15,13 @@ import { clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } fr
 import { Worker } from "node:worker_threads";
 import { Inbox, Writer } from "./codec.ts";
 import { Channel } from "./channel.ts";
-import { Looks, SOON } from "./looks.ts";
+import { looking } from "./pipe.ts";
 
 /** How long to look for replies after sending, in milliseconds: at least, at most. */
-const SPIN_LEAST = 0.012;
-const SPIN_MOST = 0.06;
+const SPIN_LEAST = looking(0.012);
+const SPIN_MOST = looking(0.06);
 /** Replies slower than this, in milliseconds, are not looked for: looking would not pay. */
-const QUICK = 0.3;
+const QUICK = looking(0.3);
 /** After this long, in milliseconds, timers and input get their turn, whatever comes in. */
 const TURN = 2;
 /** Likewise after this many bytes of replies. */
@@ -88,11 +88,6 @@ export class Thread {
   #quick = true;
   /** How long replies take, in milliseconds, those of late counting most. */
   #usual = 0;
-  readonly #looks = new Looks();
-  /** Replies are looked for, at once or each turn of the event loop. */
-  #looking = false;
-  /** When that has ended without one; 0 when it has not. */
-  #gaveUpAt = 0;
   #sentAt = 0;
   #repliedAt = 0;
   #ended = false;
@@ -159,8 +154,7 @@ export class Thread {
     if (this.#ended) return;
     this.#sentAt = performance.now();
     this.#publish();
-    this.#looking = this.#quick && this.#looks.worthwhile();
-    if (this.#looking && this.#mayBlock(this.#sentAt)) this.#look();
+    if (this.#quick && this.#mayBlock(this.#sentAt)) this.#look();
     this.#await();
   };
 
@@ -220,12 +214,7 @@ export class Thread {
     if (!waiting) return;
     // While answers come thick and fast, a look each turn of the event loop costs both threads less
     // than having this one woken for each.
-    if (this.#looking) {
-      const now = performance.now();
-      if (now - Math.max(this.#repliedAt, this.#sentAt) < QUICK) return this.#turnSoon();
-      this.#looking = false;
-      this.#gaveUpAt = now;
-    }
+    if (this.#quick && performance.now() - this.#repliedAt < QUICK) return this.#turnSoon();
     const ring = this.channel.mainBell.listen(this.#ready, this.#listening);
     if (ring === undefined) this.#turnSoon();
     else if (ring !== true) {
@@ -264,8 +253,7 @@ export class Thread {
     if (this.#answers.length > 0) this.#publishAnswers();
     if (this.#drain() && this.#asked && this.#mayBlock(performance.now())) {
       this.#asked = false;
-      this.#looking = this.#looks.worthwhile();
-      if (this.#looking) this.#look(); // the next question comes soon, if one does
+      this.#look(); // the next question comes soon, if one does
     }
     this.#await();
   };
@@ -277,7 +265,6 @@ export class Thread {
     this.#behind = false;
     // Some runtimes tell of a thread's end in the middle of this, when a hook has ended it.
     while (this.#owner && inbox.next(this.channel.replies)) {
-      if (bytes === 0) this.#seen();
       bytes += inbox.end - inbox.at + REPLY_COST;
       if (this.#owner.take(inbox)) this.#settled();
       if (bytes > TURN_BYTES) {
@@ -295,15 +282,6 @@ export class Thread {
     this.#quick = took < QUICK;
     this.#usual += (Math.min(took, QUICK) - this.#usual) / 8;
     this.#repliedAt = now;
-  }
-
-  /** Something has come in. */
-  #seen(): void {
-    if (this.#looking) this.#looks.paid();
-    else if (this.#gaveUpAt > 0) {
-      if (performance.now() - this.#gaveUpAt < SOON) this.#looks.missed();
-      this.#gaveUpAt = 0;
-    }
   }
 
   #crashed(why: string): void {

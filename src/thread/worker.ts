@@ -22,13 +22,15 @@ import {
   PART,
   type Request,
 } from "./protocol.ts";
-import { Looks, SOON } from "./looks.ts";
+import { looking } from "./pipe.ts";
 import { BatchWriter } from "./rows.ts";
 import { Session } from "./session.ts";
 
 /** How long to look for the next request before sleeping, in milliseconds: at least, at most. */
-const SPIN_LEAST = 0.002;
-const SPIN_MOST = 0.1;
+const SPIN_LEAST = looking(0.002);
+const SPIN_MOST = looking(0.1);
+/** A sleep shorter than this, in milliseconds, tells that looking longer would have paid. */
+const SHORT_SLEEP = 0.3;
 
 /** The reply being made: a frame of length, call, status, connection state, rows, value. */
 class Outbox implements Rows {
@@ -108,7 +110,6 @@ class Worker {
   readonly #outbox: Outbox;
   #session: Session | undefined;
   #spin = SPIN_MOST;
-  readonly #looks = new Looks();
 
   constructor(channel: Channel) {
     this.#channel = channel;
@@ -185,10 +186,15 @@ class Worker {
 
   /** Nothing to do: looks a moment longer, then sleeps, since waking up costs about 30 us. */
   #rest(): void {
+    const start = performance.now();
     const { requests, workerBell } = this.#channel;
-    const slept = this.#looks.wait(requests, workerBell, this.#spin, () => this.#channel.exiting);
-    if (slept === 0) return;
-    this.#spin = slept < SOON ? SPIN_MOST : Math.max(this.#spin / 2, SPIN_LEAST);
+    while (performance.now() - start < this.#spin) {
+      for (let i = 0; i < 32; i++) if (requests.available() > 0) return;
+    }
+    this.#spin = Math.max(this.#spin / 2, SPIN_LEAST);
+    const asleep = performance.now();
+    workerBell.sleep(() => requests.available() > 0 || this.#channel.exiting);
+    if (performance.now() - asleep < SHORT_SLEEP) this.#spin = SPIN_MOST;
   }
 
   /** The process ends, or no connection needs the thread. */
