@@ -58,7 +58,6 @@ export const deno: Runtime = {
     };
   },
   address: (read) => read,
-  readAddress: (memory, offset) => memory.getBigUint64(offset, true),
   env(name): string | undefined {
     // Asked first, since reading without the permission would prompt the user.
     const { state } = Deno.permissions.querySync({ name: "env", variable: name });

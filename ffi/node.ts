@@ -8,14 +8,7 @@
  */
 import { createRequire } from "node:module";
 import process from "node:process";
-import {
-  type CType,
-  type Functions,
-  readNumber,
-  type Runtime,
-  type Signature,
-  type Table,
-} from "./types.ts";
+import type { CType, Functions, Runtime, Signature, Table } from "./types.ts";
 
 /** The part of `node:ffi` used here. */
 interface NodeFfi {
@@ -41,7 +34,7 @@ interface Koffi {
   address(pointer: unknown): bigint | number;
   unregister(pointer: unknown): void;
 }
-type Backend = Pick<Runtime, "dlopen" | "callback" | "address" | "readAddress">;
+type Backend = Pick<Runtime, "dlopen" | "callback" | "address">;
 type Foreign = (...parameters: unknown[]) => bigint | number;
 
 const NATIVE = {
@@ -70,7 +63,6 @@ function nodeFfi(ffi: NodeFfi): Backend {
       return { address, close: () => library.unregisterCallback(address) };
     },
     address: (read) => read,
-    readAddress: (memory, offset) => memory.getBigUint64(offset, true),
   };
 }
 
@@ -99,7 +91,6 @@ function koffiFfi(koffi: Koffi): Backend {
       };
     },
     address: Number,
-    readAddress: readNumber,
   };
 }
 
@@ -153,6 +144,5 @@ export const node: Runtime = {
   dlopen: (path, table) => (picked ??= pick()).dlopen(path, table),
   callback: (signature, body) => (picked ??= pick()).callback(signature, body),
   address: (read) => picked!.address(read),
-  readAddress: (memory, offset) => picked!.readAddress(memory, offset),
   env: (name) => process.env[name],
 };

@@ -63,13 +63,6 @@ export interface Runtime {
   callback(signature: Signature, body: (...parameters: (number | bigint)[]) => number): Callback;
   /** An address that was read from memory, as it is passed quickest. */
   address(read: bigint): Address;
-  /** The address in memory that was copied: where a `bigint` on the way would take half the time. */
-  readAddress(memory: DataView, offset: number): Address;
   /** An environment variable, or undefined when it is unset or may not be read. */
   env(name: string): string | undefined;
-}
-
-/** `Runtime.readAddress` where an address is a number. */
-export function readNumber(memory: DataView, offset: number): number {
-  return memory.getUint32(offset, true) + memory.getUint32(offset + 4, true) * 2 ** 32;
 }

@@ -368,9 +368,8 @@ test("for await gives others a turn within the rows that have come in at once", 
     rows++;
     if (x === 1) setImmediate(() => turns++);
     if (turns > 0) break;
-    const start = performance.now();
-    if (rows % 50 === 0) { while (performance.now() - start < 5); // it takes its time
-     }
+    if (rows % 50 > 0) continue;
+    for (const start = performance.now(); performance.now() - start < 5;); // it takes its time
   }
   assert.ok(rows < 500, `no turn within ${rows} rows`);
 });
