@@ -201,11 +201,11 @@ export class Connection<R = SqlValue[]> extends Sessions<R> implements AsyncDisp
 
   /** What TEXT is read as: `"string"`, `"bytes"`, or what a function makes of the UTF-8 bytes. */
   get textFactory(): TextFactory {
-    return this.#settings.textFactory;
+    return this.#core.decoding.text;
   }
 
   set textFactory(factory: TextFactory) {
-    this.#settings.textFactory = checkTextFactory(factory);
+    this.#core.decoding = { ...this.#core.decoding, text: checkTextFactory(factory) };
   }
 
   protected override get owner(): Connection<R> {

@@ -14,6 +14,7 @@ import type { Client } from "./thread/client.ts";
 import { converterKeys } from "./types.ts";
 import type { Operation, Reply, Request as Operands } from "./thread/protocol.ts";
 import type { Signal } from "./thread/abort.ts";
+import type { Decoding } from "./thread/rows.ts";
 import { StatementCache } from "./thread/slots.ts";
 import type { Limits } from "./values.ts";
 
@@ -27,6 +28,8 @@ export interface ResultColumns {
 export class Core {
   readonly settings: Settings;
   limits: Limits;
+  /** How values are read that are asked for from now on. */
+  decoding: Decoding;
   readonly statements: StatementCache<ResultColumns>;
   readonly client: Client;
   /** The connection as a scope: what is not inside of a transaction runs here. */
@@ -42,6 +45,7 @@ export class Core {
     this.client = client;
     this.settings = settings;
     this.limits = limits;
+    this.decoding = { integers: settings.integers, text: settings.textFactory };
     this.#waiting = { timeout: settings.timeout, signal: undefined };
     this.statements = new StatementCache(settings.cachedStatements);
     this.scope = new Scope("the connection", null, undefined, () => client.openSince);

@@ -76,14 +76,13 @@ async function* inserts(core: Core, table: string): AsyncGenerator<string, void,
     return `CASE WHEN typeof(${name}) = 'text' AND instr(${name}, char(0)) ` +
       `THEN 'CAST(X''' || hex(${name}) || ''' AS TEXT)' ELSE quote(${name}) END`;
   });
-  const result = new Result(core, core.scope);
+  const result = new Result(core, core.scope, PLAIN);
   try {
     await result.execute(
       `SELECT ${columns.join()} FROM ${name}`,
       encodeParameters(undefined, core.limits),
       CHUNK,
       core.waiting(),
-      PLAIN,
     );
     for (;;) {
       while (result.ready === 0 && result.pending) await result.fill(CHUNK);
@@ -118,9 +117,9 @@ async function schema(
 const PLAIN = { integers: "auto", text: "string" } as const;
 
 async function all(core: Core, sql: string, parameters: string[] = []): Promise<SqlValue[][]> {
-  const result = new Result(core, core.scope);
+  const result = new Result(core, core.scope, PLAIN);
   const encoded = encodeParameters(parameters, core.limits);
-  await result.execute(sql, encoded, -1, core.waiting(), PLAIN);
+  await result.execute(sql, encoded, -1, core.waiting());
   result.check();
   return result.take(Infinity);
 }

@@ -10,14 +10,14 @@ import { type ColumnDescription, describeColumn, type RowFactory } from "./row.t
 import type { Waiting } from "./line.ts";
 import type { Scope } from "./scope.ts";
 import { onAbort, type Signal } from "./thread/abort.ts";
-import type { Receive } from "./thread/client.ts";
-import { type ColumnList, type Executed, Failure } from "./thread/protocol.ts";
+import type { Receiver } from "./thread/client.ts";
+import { type ColumnList, type Executed, Failure, type Request } from "./thread/protocol.ts";
 import { type Decoding, readBatch, Undecodable } from "./thread/rows.ts";
 import type { KnownStatement } from "./thread/slots.ts";
 import { type Converter, converterOf } from "./types.ts";
 import type { SqlValue } from "./values.ts";
 
-export class Result {
+export class Result implements Receiver {
   /** Rows changed, or -1. */
   rowCount = -1;
   /** The rowid inserted, or null when none was. */
@@ -34,7 +34,9 @@ export class Result {
   #sql = "";
   #statement: KnownStatement<ResultColumns> | undefined;
   #waiting: Waiting | undefined;
-  #decoding: Decoding | undefined;
+  /** How values are read, whatever the connection says. */
+  readonly #given: Decoding | undefined;
+  #decoding: Decoding;
   #rows: SqlValue[][] = [];
   /** Rows that have come in, and of these the last time. */
   #received = 0;
@@ -57,10 +59,12 @@ export class Result {
   /** What is to be thrown once the rows before it have been handed out. */
   #failure: { readonly error: unknown } | null = null;
 
-  constructor(core: Core, scope: Scope) {
+  constructor(core: Core, scope: Scope, decoding?: Decoding) {
     this.#core = core;
     this.#scope = scope;
     this.#id = core.nextResult();
+    this.#given = decoding;
+    this.#decoding = decoding ?? core.decoding;
   }
 
   /** Throws when the transaction it belongs to has ended, or its signal has ended it. */
@@ -107,22 +111,20 @@ export class Result {
     return this.#maker !== null && this.#made === this.#rows.length;
   }
 
-  /** `send`, its reply awaited and taken in. Values are read as `decoding` says. */
+  /** `send`, its reply awaited and taken in. */
   async execute(
     sql: string,
     parameters: Uint8Array,
     rows: number,
     waiting: Waiting,
-    decoding: Decoding,
   ): Promise<void> {
-    this.#decoding = decoding;
     this.settle(await this.send(sql, parameters, rows, waiting));
   }
 
   /**
-   * Has a statement executed and rows fetched: at least so many, or ALL, or just ONE. Values are
-   * read as the connection says. The reply is for `settle`: to await it in between is the caller's,
-   * whose call then takes one async function less.
+   * Has a statement executed and rows fetched: at least so many, or ALL, or just ONE. The reply is
+   * for `settle`: to await it in between is the caller's, whose call then takes one async function
+   * less.
    */
   send(
     sql: string,
@@ -133,14 +135,15 @@ export class Result {
     const { client, statements } = this.#core;
     this.#sql = sql;
     this.#waiting = waiting;
+    this.#decoding = this.#given ?? this.#core.decoding;
     this.#scope = this.#scope.current();
     // A text is told to the worker once, so it is looked up in the order of sending.
     const executing = this.#scope.send((signal) => {
       this.#core.tellConverters();
       const [statement, text] = statements.get(sql);
       this.#statement = statement;
-      const request = [this.#id, statement.slot, text, parameters, rows] as const;
-      const reply = client.call("execute", [...request], this.#receiver(statement), signal);
+      const request: Request<"execute"> = [this.#id, statement.slot, text, parameters, rows];
+      const reply = client.call("execute", request, this, signal);
       this.#sent = true;
       if (this.#closed) this.#reset(); // while it was in line
       return reply;
@@ -266,23 +269,19 @@ export class Result {
     return this.#core.client.call("reset", [this.#id]);
   }
 
-  /** Reads batches. It is not the place to throw: that waits until the rows are asked for. */
-  #receiver(known?: KnownStatement<ResultColumns>): Receive {
-    const { integers, textFactory: text } = this.#core.settings;
-    const decoding = this.#decoding ?? { integers, text };
-    return (bytes, view, at, columns) => {
-      const early = known && columns !== undefined;
-      if (early) this.#learn(known, columns);
-      if (this.#failure) return;
-      const { length } = this.#rows;
-      try {
-        readBatch(bytes, view, at, decoding, this.#rows as unknown[][]);
-      } catch (error) {
-        this.#failure = { error };
-      }
-      this.#received += this.#rows.length - length;
-      if (early) this.#make();
-    };
+  /** Reads a batch. It is not the place to throw: that waits until the rows are asked for. */
+  receive(bytes: Uint8Array, view: DataView, at: number, columns?: ColumnList | null): void {
+    const early = columns !== undefined && this.executing !== null;
+    if (early) this.#learn(this.#statement!, columns);
+    if (this.#failure) return;
+    const { length } = this.#rows;
+    try {
+      readBatch(bytes, view, at, this.#decoding, this.#rows as unknown[][]);
+    } catch (error) {
+      this.#failure = { error };
+    }
+    this.#received += this.#rows.length - length;
+    if (early) this.#make();
   }
 
   /** Fetches rows. What it returns has kept it from that: all rows are still there. */
@@ -290,9 +289,10 @@ export class Result {
     const { client } = this.#core;
     const received = this.#received;
     let sent = false;
+    this.#decoding = this.#given ?? this.#core.decoding;
     const fetch = (signal?: Signal) => {
       sent = true;
-      return client.call("fetch", [this.#id, rows], this.#receiver(), signal);
+      return client.call("fetch", [this.#id, rows], this, signal);
     };
     try {
       const reply = await this.#scope.send(fetch, this.#waiting!);

@@ -36,23 +36,26 @@ const PATIENCE = 50;
 /** How often one that can't notice is interrupted, in milliseconds. */
 const INTERRUPT_STEP = 10;
 
-/**
- * Takes the rows of one batch, which lies at `at` in the bytes only until it returns. Ahead of the
- * reply they come with their columns, null when these are known; else the reply has them.
- */
-export type Receive = (
-  bytes: Uint8Array,
-  view: DataView,
-  at: number,
-  columns?: ColumnList | null,
-) => void;
+/** Whom the rows of a call are for. */
+export interface Receiver {
+  /**
+   * Takes the rows of one batch, which lies at `at` in the bytes only until it returns. Ahead of the
+   * reply they come with their columns, null when these are known; else the reply has them.
+   */
+  receive(bytes: Uint8Array, view: DataView, at: number, columns?: ColumnList | null): void;
+}
 
 type Snapshot = <T>(work: () => T) => T;
 
+/** A call without an answer. */
 interface Pending {
+  readonly call: number;
+  /** The one that was made after it. */
+  next: Pending | undefined;
+  answered: boolean;
   readonly resolve: (reply: Plain | Failure) => void;
-  readonly receive: Receive | undefined;
-  readonly cancellation: Cancellation | undefined;
+  readonly receiver: Receiver | undefined;
+  cancellation: Cancellation | undefined;
   /** What a hook has thrown first during the call. */
   thrown: Thrown | undefined;
   /** Runs a hook in the asynchronous context that the call was made in. */
@@ -113,11 +116,16 @@ export class Client implements Owner {
   handle: number | bigint = 0;
   readonly #thread: Thread = Thread.for(this);
   readonly #channel: Channel = this.#thread.channel;
-  readonly #pending = new Map<number, Pending>();
+  /**
+   * The first and the last of the calls without an answer: they are answered in the order they were
+   * made. A map of them would be built anew with each that comes and goes (V8).
+   */
+  #first: Pending | undefined;
+  #last: Pending | undefined;
   /** What hooks have thrown for results whose failure is still to come. */
   readonly #thrown = new Map<number, Thrown>();
   /** Cancelled calls that are still too far behind to tell the thread so. */
-  readonly #far = new Set<number>();
+  readonly #far = new Map<number, Pending>();
   #lastCall = -1;
   /** The call that closes the connection: nothing comes after its reply. */
   #closing = -1;
@@ -141,12 +149,12 @@ export class Client implements Owner {
   call<O extends Operation>(
     operation: O,
     request: Request<O>,
-    receive?: Receive,
+    receiver?: Receiver,
     signal?: Signal,
   ): Promise<Reply<O> | Failure> {
     if (this.#over) return Promise.resolve(this.#over);
     if (this.lent && !LENDING.has(operation)) { // what nobody waits for, like the end of a cursor
-      return this.lent.then(() => this.call(operation, request, receive, signal));
+      return this.lent.then(() => this.call(operation, request, receiver, signal));
     }
     if (operation === "reset") this.#thrown.delete(request[0] as number);
     const call = this.#lastCall = this.#thread.nextCall();
@@ -158,15 +166,21 @@ export class Client implements Owner {
     out.view.setUint32(at, out.length - at - 4, true);
     this.#thread.post();
     return new Promise((resolve) => {
-      this.#pending.set(call, {
+      const pending: Pending = {
+        call,
+        next: undefined,
+        answered: false,
         resolve: resolve as Pending["resolve"],
-        receive,
-        cancellation: signal && this.#heed(signal, call),
+        receiver,
+        cancellation: undefined,
         thrown: undefined,
         result: operation === "execute" || operation === "fetch" ? request[0] as number : -1,
         within: this.hooks.size > 0 ? AsyncLocalStorage.snapshot() as Snapshot : undefined,
-      });
-      if (signal?.aborted) this.#cancel(call);
+      };
+      if (this.#last) this.#last.next = pending;
+      else this.#first = pending;
+      this.#last = pending;
+      if (signal) this.#heed(signal, pending);
     });
   }
 
@@ -226,14 +240,17 @@ export class Client implements Owner {
     const totalChanges = inbox.f64();
     const batchLength = inbox.u32();
     if (status === ASKED) return this.#asked(call, inbox);
-    const pending = this.#pending.get(call)!;
-    const { resolve, receive, cancellation, result } = pending;
+    const pending = this.#first!;
+    const { resolve, receiver, cancellation, result } = pending;
     const batch = inbox.at;
     inbox.at += batchLength;
     const columns = status === PART ? inbox.value() as ColumnList | null : undefined;
-    if (batchLength > 0) receive?.(inbox.bytes, inbox.view, batch, columns);
+    if (batchLength > 0) receiver?.receive(inbox.bytes, inbox.view, batch, columns);
     if (status === PART) return false;
-    this.#pending.delete(call);
+    this.#first = pending.next;
+    if (!this.#first) this.#last = undefined;
+    pending.next = undefined; // whoever keeps this one is not to keep all that follow
+    pending.answered = true;
     if (cancellation) this.#settle(call, cancellation);
     if (this.#far.size > 0) this.#approach(call);
     if (call === this.#closing) this.#retire();
@@ -277,11 +294,12 @@ export class Client implements Owner {
     this.#crashed = true;
     const orphan = this.#remote;
     if (orphan && !this.#channel.handleGone) this.#closeOrphan(orphan);
-    const pending = [...this.#pending.values()];
+    let pending = this.#first;
     this.#forget();
-    for (const { resolve, cancellation } of pending) {
-      cancellation?.forget();
-      resolve(over);
+    for (; pending; pending = pending.next) {
+      pending.answered = true;
+      pending.cancellation?.forget();
+      pending.resolve(over);
     }
     this.onCrash(over);
   }
@@ -295,51 +313,56 @@ export class Client implements Owner {
   #asked(call: number, inbox: Inbox): false {
     const question = inbox.u32();
     const hook = this.hooks.get(inbox.u32());
+    const asker = this.#first?.call === call ? this.#first : undefined;
     this.asking++;
     const finish = ({ status, bytes, thrown }: Answer) => {
       this.asking--;
-      const pending = this.#pending.get(call);
-      if (thrown && pending) pending.thrown ??= thrown;
-      if (question === 0 || !pending) return; // nobody waits for it, or not any more
+      if (!asker || asker.answered) return; // nobody waits for it any more
+      if (thrown) asker.thrown ??= thrown;
+      if (question === 0) return; // nor for this
       this.#thread.answer((out) => {
         out.u32(question);
         out.u8(status);
         out.append(bytes);
       });
     };
-    const within = this.#pending.get(call)?.within ?? ((work) => work());
+    const within = asker?.within ?? ((work) => work());
     const answer = within(() => hook?.(inbox)) ?? GONE;
     if ("status" in answer) finish(answer);
     else answer.then((later) => finish(question === 0 ? GONE : later)); // what is told is told
     return false;
   }
 
-  #heed(signal: Signal, call: number): Cancellation {
-    return { signal, forget: onAbort(signal, () => this.#cancel(call)), told: false };
+  #heed(signal: Signal, pending: Pending): void {
+    const cancel = () => this.#cancel(pending, signal);
+    pending.cancellation = { signal, forget: onAbort(signal, cancel), told: false };
+    if (signal.aborted) cancel();
   }
 
-  #cancel(call: number): void {
-    const { resolve, cancellation } = this.#pending.get(call)!;
-    const [oldest] = this.#pending.keys();
-    if (((call - oldest!) >>> 0) >= CANCELLABLE_CALLS) {
+  #cancel(pending: Pending, signal: Signal): void {
+    const { call } = pending;
+    if (((call - this.#first!.call) >>> 0) >= CANCELLABLE_CALLS) {
       // The thread can't have come as far as that: one can't send so many replies unread.
-      this.#far.add(call);
-    } else if (this.#tell(call, cancellation!)) {
-      return this.#press(call); // its reply tells what comes of it
+      this.#far.set(call, pending);
+    } else if (this.#tell(pending)) {
+      return this.#press(pending); // its reply tells what comes of it
     }
-    resolve(cancelledBy(cancellation!.signal));
+    pending.resolve(cancelledBy(signal));
   }
 
   /** Tells the thread that a call is cancelled. Returns whether it has begun. */
-  #tell(call: number, cancellation: Cancellation): boolean {
-    cancellation.told = true;
+  #tell({ call, cancellation }: Pending): boolean {
+    cancellation!.told = true;
     return this.#channel.cancel(call);
   }
 
   /** Another call has been answered, so another one is near enough to tell the thread of it. */
   #approach(answered: number): void {
     const call = (answered + CANCELLABLE_CALLS) >>> 0;
-    if (this.#far.delete(call)) this.#tell(call, this.#pending.get(call)!.cancellation!);
+    const pending = this.#far.get(call);
+    if (pending === undefined) return;
+    this.#far.delete(call);
+    this.#tell(pending);
   }
 
   /**
@@ -347,11 +370,11 @@ export class Client implements Owner {
    * SQLite is in the middle of one long instruction, like counting all rows of a table. Again and
    * again, since SQLite takes no notice before the statement has begun.
    */
-  #press(call: number): void {
+  #press(pending: Pending): void {
     const step = this.#looks ? PATIENCE : INTERRUPT_STEP;
     const press = () => {
-      if (!this.#pending.has(call)) return;
-      this.#channel.interrupt(() => this.#remote?.interrupt(), call);
+      if (pending.answered) return;
+      this.#channel.interrupt(() => this.#remote?.interrupt(), pending.call);
       setTimeout(press, step).unref();
     };
     if (this.#looks) setTimeout(press, step).unref();
@@ -372,7 +395,7 @@ export class Client implements Owner {
 
   #forget(): void {
     this.#remote = undefined; // no interrupt from here on
-    this.#pending.clear();
+    this.#first = this.#last = undefined;
     clients.delete(this);
     if (clients.size === 0) process.off("exit", closeAll);
   }
