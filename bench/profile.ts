@@ -7,8 +7,8 @@
 import { load } from "../ffi/libsqlite3.ts";
 import { Database } from "../ffi/sqlite.ts";
 import type { Statement } from "../ffi/statement.ts";
-import { bindParameters } from "../src/thread/bind.ts";
-import { Inbox, Reader, Writer } from "../src/thread/codec.ts";
+import { bindParameters, Parameters } from "../src/thread/bind.ts";
+import { Inbox, Writer } from "../src/thread/codec.ts";
 import { Channel } from "../src/thread/channel.ts";
 import { BatchWriter, readBatch } from "../src/thread/rows.ts";
 import { encodeParameters } from "../src/values.ts";
@@ -120,8 +120,7 @@ function decodeRequest(): void {
 }
 
 function select(call: number): Uint8Array<ArrayBuffer> {
-  // An integer alone needs no memory of C's.
-  bindParameters(find, new Reader(sets[call % 1000]!), () => 0n);
+  bindParameters(find, new Parameters(database, sets[call % 1000]!));
   find.step();
   batch.begin();
   batch.add(find);

@@ -8,6 +8,11 @@ import type { Library } from "./libsqlite3.ts";
 import { SQLITE_NOMEM } from "./result_codes.ts";
 import type { Address } from "./types.ts";
 
+/** The address so many bytes further on. */
+export function plus(address: Address, offset: number): Address {
+  return typeof address === "number" ? address + offset : address + BigInt(offset);
+}
+
 /** Bytes held in C's memory: text and blobs on their way into SQLite. Grows, and is re-used. */
 export class NativeBuffer {
   #library: Library;

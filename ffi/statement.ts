@@ -212,23 +212,17 @@ export class Statement {
     this.database.check(this.#library.sqlite3_bind_double(this.handle, index, value));
   }
 
-  /** Binds bytes at an offset in held values: never a null pointer, so an empty text stays one. */
-  bindText(index: number, values: Address, offset: number, length: number): void {
-    const address = plus(values, offset);
+  /** Binds bytes in C's memory: never a null pointer, so an empty text stays one. */
+  bindText(index: number, address: Address, length: number): void {
     this.database.check(
       this.#library.sqlite3_bind_text(this.handle, index, address, length, SQLITE_TRANSIENT),
     );
   }
 
   /** Likewise a blob. */
-  bindBlob(index: number, values: Address, offset: number, length: number): void {
-    const address = plus(values, offset);
+  bindBlob(index: number, address: Address, length: number): void {
     this.database.check(
       this.#library.sqlite3_bind_blob(this.handle, index, address, length, SQLITE_TRANSIENT),
     );
   }
-}
-
-function plus(address: Address, offset: number): Address {
-  return typeof address === "number" ? address + offset : address + BigInt(offset);
 }

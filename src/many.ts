@@ -9,7 +9,7 @@ import type { Waiting } from "./line.ts";
 import type { Scope } from "./scope.ts";
 import type { Signal } from "./thread/abort.ts";
 import { Writer } from "./thread/codec.ts";
-import type { Executed, Failure } from "./thread/protocol.ts";
+import type { Executed, Failure, Request } from "./thread/protocol.ts";
 import { Encoded, type Limits, writeParameters } from "./values.ts";
 
 /** Parameter sets are sent in blocks of about this many bytes. */
@@ -29,7 +29,7 @@ export function readAhead(sets: Iterable<unknown>, limits: Limits): Iterable<unk
     if (done) break;
     const encoded = new Encoded(next.value, limits);
     first.push(encoded);
-    bytes += encoded.bytes.length;
+    bytes += encoded.span.length;
   }
   return continueWith(first, iterator, done);
 }
@@ -55,7 +55,7 @@ export class ManySender {
   readonly #sql: string;
   readonly #waiting: Waiting;
   readonly #id: number;
-  readonly #block = new Writer();
+  #block = new Writer();
   #running: Promise<Executed | Failure> | null = null;
   #continued = false;
   #changed = 0;
@@ -92,15 +92,15 @@ export class ManySender {
   async send(): Promise<void> {
     this.#core.check(); // the iterable may have closed the connection
     const { client, statements } = this.#core;
-    const block = this.#block.bytes.slice(0, this.#block.length);
+    const block = this.#block.span(0);
     const continued = this.#continued;
     const before = this.#running;
     this.#running = this.#scope.send((signal) => {
       const [known, text] = statements.get(this.#sql);
-      const request = [this.#id, known.slot, text, block, continued] as const;
-      return client.call("executeMany", [...request], undefined, signal);
+      const request: Request<"executeMany"> = [this.#id, known.slot, text, block, continued];
+      return client.call("executeMany", request, undefined, signal);
     }, this.#waiting);
-    this.#block.clear();
+    this.#block = new Writer(block.length);
     this.#continued = true;
     await this.#count(before);
   }

@@ -11,6 +11,7 @@ import type { Waiting } from "./line.ts";
 import type { Scope } from "./scope.ts";
 import { onAbort, type Signal } from "./thread/abort.ts";
 import type { Receiver } from "./thread/client.ts";
+import type { Span } from "./thread/codec.ts";
 import { type ColumnList, type Executed, Failure, type Request } from "./thread/protocol.ts";
 import { type Decoding, readBatch, Undecodable } from "./thread/rows.ts";
 import type { KnownStatement } from "./thread/slots.ts";
@@ -114,7 +115,7 @@ export class Result implements Receiver {
   /** `send`, its reply awaited and taken in. */
   async execute(
     sql: string,
-    parameters: Uint8Array,
+    parameters: Span,
     rows: number,
     waiting: Waiting,
   ): Promise<void> {
@@ -128,7 +129,7 @@ export class Result implements Receiver {
    */
   send(
     sql: string,
-    parameters: Uint8Array,
+    parameters: Span,
     rows: number,
     waiting: Waiting,
   ): Promise<Executed | Failure> {

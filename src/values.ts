@@ -13,6 +13,7 @@ import {
   NULL,
   REFUSED,
   SEQUENCE,
+  type Span,
   TooLarge,
   utf8Length,
   Writer,
@@ -54,16 +55,16 @@ let writing = false;
 
 /** Parameters that have been checked and encoded already. */
 export class Encoded {
-  readonly bytes: Uint8Array;
+  readonly span: Span;
   constructor(parameters: unknown, limits: Limits) {
-    this.bytes = encodeParameters(parameters, limits);
+    this.span = encodeParameters(parameters, limits);
   }
 }
 
 /** Checks and encodes the parameters of one statement. */
-export function encodeParameters(parameters: unknown, limits: Limits): Uint8Array {
+export function encodeParameters(parameters: unknown, limits: Limits): Span {
   if (parameters === undefined) return NO_PARAMETERS;
-  if (parameters instanceof Encoded) return parameters.bytes;
+  if (parameters instanceof Encoded) return parameters.span;
   // An adapter or an iterator of the caller's may itself end up here.
   if (writing) return writeTo(new Writer(), parameters, limits);
   writing = true;
@@ -75,19 +76,25 @@ export function encodeParameters(parameters: unknown, limits: Limits): Uint8Arra
   }
 }
 
-/** Appends parameters and gives just them. */
-function writeTo(writer: Writer, parameters: unknown, limits: Limits): Uint8Array {
+/** Appends parameters and tells where they are. */
+function writeTo(writer: Writer, parameters: unknown, limits: Limits): Span {
   const start = writer.length;
   try {
     writeParameters(writer, parameters, limits);
-    return writer.bytes.subarray(start, writer.length);
+    return writer.span(start);
   } catch (error) {
     writer.length = start;
     throw error instanceof TooLarge ? new DataError(`Too large: ${error.message}`) : error;
   }
 }
 
-const NO_PARAMETERS = new Uint8Array([NONE]);
+const NO_PARAMETERS = oneByte(NONE);
+
+function oneByte(byte: number): Span {
+  const writer = new Writer(1);
+  writer.u8(byte);
+  return writer.span(0);
+}
 
 /** Encodes what a function gives SQLite back, or says why it can't be. */
 export function encodeResult(value: unknown, limits: Limits): Uint8Array | Failure {
@@ -98,7 +105,7 @@ export function encodeResult(value: unknown, limits: Limits): Uint8Array | Failu
 
 /** Appends one encoded parameter set. */
 export function writeParameters(writer: Writer, parameters: unknown, limits: Limits): void {
-  if (parameters instanceof Encoded) return writer.append(parameters.bytes);
+  if (parameters instanceof Encoded) return writer.appendSpan(parameters.span);
   if (Array.isArray(parameters)) return writeSequence(writer, parameters, limits);
   if (typeof parameters === "object" && parameters !== null) {
     if (parameters instanceof Map) return writeMapping(writer, parameters.entries(), limits);

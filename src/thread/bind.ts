@@ -4,26 +4,57 @@
  * @module
  */
 import type { Statement } from "../../ffi/statement.ts";
+import { plus } from "../../ffi/memory.ts";
+import type { Database } from "../../ffi/sqlite.ts";
 import type { Address } from "../../ffi/types.ts";
-import { FLOAT, INT32, INT64, MAPPING, NONE, NULL, type Reader, REFUSED, TEXT } from "./codec.ts";
+import {
+  FLOAT,
+  INT32,
+  INT64,
+  MAPPING,
+  NONE,
+  NULL,
+  Reader,
+  REFUSED,
+  type Span,
+  TEXT,
+} from "./codec.ts";
 import { Failure, type FailureKind } from "./protocol.ts";
 
-/**
- * Binds the parameter set that the reader stands on. `values` tells the address at which C finds
- * the reader's bytes; it is asked only if there is a text or a blob to bind.
- */
-export function bindParameters(statement: Statement, reader: Reader, values: () => Address): void {
+/** Parameter sets: a reader of them, and where C finds them. */
+export class Parameters extends Reader {
+  /** Where they end. */
+  readonly end: number;
+  readonly #database: Database;
+  readonly #span: Span;
+  #address: Address = 0n;
+
+  constructor(database: Database, span: Span) {
+    super(span.bytes, span.view, span.start);
+    this.end = span.end;
+    this.#database = database;
+    this.#span = span;
+  }
+
+  /** The address of what the reader stands on: it is copied to C's memory when first asked for. */
+  address(): Address {
+    this.#address ||= this.#database.hold(this.#span.subarray());
+    return plus(this.#address, this.at - this.#span.start);
+  }
+}
+
+/** Binds the parameter set that is next. */
+export function bindParameters(statement: Statement, reader: Parameters): void {
   const kind = reader.u8();
   const given = kind === NONE ? 0 : reader.u32();
-  if (kind === MAPPING) bindMapping(statement, reader, given, values);
-  else bindSequence(statement, reader, given, values);
+  if (kind === MAPPING) bindMapping(statement, reader, given);
+  else bindSequence(statement, reader, given);
 }
 
 function bindSequence(
   statement: Statement,
-  reader: Reader,
+  reader: Parameters,
   given: number,
-  values: () => Address,
 ): void {
   const wanted = statement.parameterCount;
   if (given !== wanted) {
@@ -42,14 +73,13 @@ function bindSequence(
         "but you supplied a sequence which requires nameless (qmark) placeholders.",
     );
   }
-  for (let i = 1; i <= given; i++) bindValue(statement, i, reader, values);
+  for (let i = 1; i <= given; i++) bindValue(statement, i, reader);
 }
 
 function bindMapping(
   statement: Statement,
-  reader: Reader,
+  reader: Parameters,
   given: number,
-  values: () => Address,
 ): void {
   const positions = new Map<string, number>();
   for (let i = 0; i < given; i++) {
@@ -73,7 +103,7 @@ function bindMapping(
       );
     }
     reader.at = at;
-    bindValue(statement, i + 1, reader, values);
+    bindValue(statement, i + 1, reader);
   });
   reader.at = end;
 }
@@ -81,8 +111,7 @@ function bindMapping(
 function bindValue(
   statement: Statement,
   index: number,
-  reader: Reader,
-  values: () => Address,
+  reader: Parameters,
 ): void {
   const tag = reader.u8();
   switch (tag) {
@@ -101,8 +130,8 @@ function bindValue(
     }
     default: {
       const length = reader.u32();
-      if (tag === TEXT) statement.bindText(index, values(), reader.at, length);
-      else statement.bindBlob(index, values(), reader.at, length);
+      if (tag === TEXT) statement.bindText(index, reader.address(), length);
+      else statement.bindBlob(index, reader.address(), length);
       reader.at += length;
     }
   }

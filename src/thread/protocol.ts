@@ -4,7 +4,7 @@
  * @module
  */
 import type { Signal } from "./abort.ts";
-import type { Plain } from "./codec.ts";
+import type { Plain, Span } from "./codec.ts";
 
 /** When a statement begins a transaction by itself; null is never. */
 export type IsolationLevel = "DEFERRED" | "IMMEDIATE" | "EXCLUSIVE" | null;
@@ -137,7 +137,7 @@ export interface Operations
     result: number,
     slot: number,
     sql: string | null,
-    parameters: Uint8Array,
+    parameters: Span,
     rows: number,
   ): Executed;
   /** `continued` when it carries on with more parameter sets; nothing is done if one has failed. */
@@ -145,7 +145,7 @@ export interface Operations
     result: number,
     slot: number,
     sql: string | null,
-    sets: Uint8Array,
+    sets: Span,
     continued: boolean,
   ): Executed;
   executeScript(sql: string): null;

@@ -9,12 +9,11 @@ import { load } from "../../ffi/libsqlite3.ts";
 import { SQLITE_ABORT_ROLLBACK, SQLITE_INTERRUPT } from "../../ffi/result_codes.ts";
 import { SqliteFailure } from "../../ffi/failure.ts";
 import { Database } from "../../ffi/sqlite.ts";
-import type { Address } from "../../ffi/types.ts";
 import { Addresses } from "./addresses.ts";
-import { bindParameters } from "./bind.ts";
+import { bindParameters, Parameters } from "./bind.ts";
 import { Backups } from "./backups.ts";
 import { Blobs } from "./blobs.ts";
-import { Reader } from "./codec.ts";
+import type { Span } from "./codec.ts";
 import { Control } from "./control.ts";
 import { ThreadHooks } from "./hooks.ts";
 import { ThreadSessions } from "./sessions.ts";
@@ -146,7 +145,7 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     result: number,
     slot: number,
     sql: string | null,
-    parameters: Uint8Array,
+    parameters: Span,
     rows: number,
   ): Executed {
     this.#slots.learn(slot, sql);
@@ -167,7 +166,7 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     };
     prepared.busy = true;
     try {
-      bindParameters(statement, new Reader(parameters), this.#holder(parameters));
+      bindParameters(statement, new Parameters(this.database, parameters));
       this.#beginImplicitly(prepared);
       const ended = this.#fetch(run, prepared.changes ? ALL : rows, this.#types);
       const columns = prepared.describe(this.#types);
@@ -191,7 +190,7 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     result: number,
     slot: number,
     sql: string | null,
-    sets: Uint8Array,
+    sets: Span,
     continued: boolean,
   ): Executed {
     this.#slots.learn(slot, sql);
@@ -207,7 +206,7 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     }
   }
 
-  #executeSets(prepared: Prepared, sets: Uint8Array, continued: boolean): number {
+  #executeSets(prepared: Prepared, sets: Span, continued: boolean): number {
     const { statement } = prepared;
     if (statement === null) return -1;
     prepared.busy = true;
@@ -216,11 +215,10 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
         throw new Failure("ProgrammingError", "executeMany() can only execute DML statements.");
       }
       if (!continued) this.#beginImplicitly(prepared);
-      const reader = new Reader(sets);
-      const values = this.#holder(sets);
+      const reader = new Parameters(this.database, sets);
       let changed = 0;
-      while (reader.at < sets.length) {
-        bindParameters(statement, reader, values);
+      while (reader.at < reader.end) {
+        bindParameters(statement, reader);
         while (statement.step()); // rows of a RETURNING are nobody's
         statement.reset();
         changed += this.database.changes();
@@ -437,12 +435,6 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
       prepared.isDml && this.#autocommit === "legacy" && this.#isolationLevel !== null &&
       this.database.autocommit()
     ) this.#run(`BEGIN ${this.#isolationLevel}`);
-  }
-
-  /** Copies parameters to where C finds them, when that is first asked for. */
-  #holder(parameters: Uint8Array): () => Address {
-    let held: Address = 0n;
-    return () => held ||= this.database.hold(parameters);
   }
 
   /** Brings the total of changes up to date, and tells whether it has grown. */
