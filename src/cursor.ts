@@ -28,6 +28,7 @@ import {
   type SqlValue,
   typeName,
 } from "./values.ts";
+import { clock } from "./thread/clock.ts";
 
 /** How long rows are made or iterated over without a turn for anybody else, in milliseconds. */
 const TURN = 2;
@@ -306,14 +307,14 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
 
   /** Whether steps have followed each other without an end for too long. */
   #overdue(): boolean {
-    return (++this.#steps & 0x7f) === 0 && performance.now() - this.#turned > TURN;
+    return (++this.#steps & 0x7f) === 0 && clock.now() - this.#turned > TURN;
   }
 
   async #stepSlowly(): Promise<IteratorResult<R, undefined>> {
     const result = this.#checkResult();
     if (result.ready > 0) await turn();
     while (result.ready === 0 && result.pending) await result.fill(this.#iterChunkSize);
-    this.#turned = performance.now();
+    this.#turned = clock.now();
     result.checkUse();
     const row = result.takeOne();
     if (row !== undefined) return { done: false, value: this.#make(row) };
@@ -335,12 +336,12 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   /** Makes rows; of so many that it takes a while, with a turn for everybody else now and then. */
   async #makeInTurns(rows: SqlValue[][], factory: RowFactoryOption<unknown>): Promise<R[]> {
     const made: R[] = [];
-    let start = performance.now();
+    let start = clock.now();
     for (const values of rows) {
       made.push(this.#make(values, factory));
-      if ((made.length & 0xff) === 0 && performance.now() - start > TURN) {
+      if ((made.length & 0xff) === 0 && clock.now() - start > TURN) {
         await turn();
-        start = performance.now();
+        start = clock.now();
       }
     }
     return made;

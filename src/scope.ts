@@ -16,6 +16,7 @@ import { unwrap } from "./errors.ts";
 import { Line, type Waiting } from "./line.ts";
 import { either, type Signal } from "./thread/abort.ts";
 import { cancelledBy, type Failure } from "./thread/protocol.ts";
+import { clock } from "./thread/clock.ts";
 
 /** The scopes whose functions the current code runs in, innermost first. */
 interface Context {
@@ -196,7 +197,7 @@ export class Scope {
 
   #hold(inner: Scope): void {
     this.#inner = inner;
-    this.#innerSince = performance.now();
+    this.#innerSince = clock.now();
   }
 
   #isWithin(outer: Scope): boolean {
@@ -204,8 +205,8 @@ export class Scope {
   }
 
   #describe(): string {
-    const since = this.#inner ? this.#innerSince : this.#occupiedSince() ?? performance.now();
+    const since = this.#inner ? this.#innerSince : this.#occupiedSince() ?? clock.now();
     const name = this.#inner?.name ?? "a transaction that an earlier statement began";
-    return `${name} has been open for ${Math.round(performance.now() - since)} ms`;
+    return `${name} has been open for ${Math.round(clock.now() - since)} ms`;
   }
 }

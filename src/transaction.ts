@@ -16,6 +16,7 @@ import { Scope, within } from "./scope.ts";
 import { cancelledBy, Failure } from "./thread/protocol.ts";
 import { quoteName } from "./thread/sql.ts";
 import type { SqlValue } from "./values.ts";
+import { clock } from "./thread/clock.ts";
 
 /** How a transaction takes its locks: https://sqlite.org/lang_transaction.html */
 export const TransactionType = {
@@ -87,8 +88,8 @@ async function open<R>(
   }
   const scope = new Scope(`a transaction (${mode})`, parent, signal);
   // All waiting together takes no longer than that.
-  const deadline = performance.now() + timeout;
-  const left = () => Math.max(0, Math.ceil(deadline - performance.now()));
+  const deadline = clock.now() + timeout;
+  const left = () => Math.max(0, Math.ceil(deadline - clock.now()));
   for (let again = false;; again = true) {
     await parent.open(scope, left(), again);
     const begun = await core.client.call("begin", [mode, left()], undefined, scope.signal);

@@ -5,6 +5,7 @@
  */
 import { SHARED_ADDRESSES } from "./addresses.ts";
 import { Bell, Pipe } from "./pipe.ts";
+import { clock } from "./clock.ts";
 
 const REQUEST_CAPACITY = 1 << 17;
 const REPLY_CAPACITY = 1 << 20;
@@ -134,11 +135,11 @@ export class Channel {
 
   /** In the worker: blocks for some milliseconds. Returns false as soon as `stop()` holds. */
   pause(milliseconds: number, stop: () => boolean): boolean {
-    const until = performance.now() + milliseconds;
+    const until = clock.now() + milliseconds;
     for (;;) {
       const seen = Atomics.load(this.#words, SIGNALS);
       if (stop()) return false;
-      const left = until - performance.now();
+      const left = until - clock.now();
       if (left <= 0) return true;
       Atomics.wait(this.#words, SIGNALS, seen, left);
     }

@@ -28,6 +28,7 @@ import {
   type Request,
 } from "./protocol.ts";
 import { type Owner, Thread } from "./thread.ts";
+import { clock } from "./clock.ts";
 
 /** How long the end of the process may be held up to close a connection, in milliseconds. */
 const EXIT_PATIENCE = 800;
@@ -93,7 +94,7 @@ function closeAll(): void {
 export class Client implements Owner {
   /** As of the last reply. */
   inTransaction = false;
-  /** Since when, as of `performance.now()`. */
+  /** Since when, as of `clock.now()`. */
   #openSince = 0;
   totalChanges = 0;
   /** It was opened for reading only. */
@@ -261,7 +262,7 @@ export class Client implements Owner {
     if (status === FAILED) resolve(failureOf(value, cancellation, thrown));
     else resolve(thrown ? this.#notwithstanding(thrown, value, result) : value);
     const ended = this.inTransaction && !inTransaction;
-    if (inTransaction && !this.inTransaction) this.#openSince = performance.now();
+    if (inTransaction && !this.inTransaction) this.#openSince = clock.now();
     this.inTransaction = inTransaction;
     this.totalChanges = totalChanges;
     if (ended) this.onTransactionEnd();

@@ -9,6 +9,7 @@ import { ALL, type ColumnList, ONE } from "./protocol.ts";
 import type { BatchWriter } from "./rows.ts";
 import type { Run } from "./statements.ts";
 import type { Types } from "./types.ts";
+import { clock } from "./clock.ts";
 
 /** A batch that has reached this many bytes is sent: at most a few milliseconds to decode. */
 const BATCH_BYTES = 1 << 16;
@@ -56,7 +57,7 @@ export function fetchRows(
       } while (prepared.changes ? stepChanging(run) : statement.step());
       more = false;
     } else {
-      const deadline = wanted === ONE ? 0 : performance.now() + EXTRA_TIME;
+      const deadline = wanted === ONE ? 0 : clock.now() + EXTRA_TIME;
       let left = types ? 1 : BATCHES; // the first rows come soon
       let sent = 0;
       do {
@@ -104,5 +105,5 @@ function advance(run: Run, explain: (error: unknown) => unknown): boolean {
 function isEnough(rowCount: number, wanted: number, deadline: number): boolean {
   // Reading the clock costs about as much as a row, so it is looked at less and less often.
   return rowCount >= wanted && (rowCount < 16 || (rowCount & 15) === 0) &&
-    performance.now() >= deadline;
+    clock.now() >= deadline;
 }

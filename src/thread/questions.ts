@@ -9,6 +9,7 @@ import { BLOB, FLOAT, Inbox, INT32, INT64, NULL, type Reader, TEXT, Writer } fro
 import type { Channel } from "./channel.ts";
 import { looking } from "./pipe.ts";
 import { ASKED, TOO_BIG } from "./protocol.ts";
+import { clock } from "./clock.ts";
 
 /** How long to look for the answer before sleeping, in milliseconds. */
 const SPIN = looking(0.05);
@@ -73,7 +74,7 @@ export class Questions {
         if (received.u32() === question) return readResult(received);
       }
       if (this.#channel.exiting || this.#stopped()) return { code: SQLITE_INTERRUPT };
-      for (const until = performance.now() + SPIN; performance.now() < until && !ready();) {
+      for (const until = clock.now() + SPIN; clock.now() < until && !ready();) {
         for (let i = 0; i < 32; i++) if (answers.available() > 0) break;
       }
       workerBell.sleep(ready);

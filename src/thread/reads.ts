@@ -13,6 +13,7 @@
 import type { Database } from "../../ffi/sqlite.ts";
 import type { Statement } from "../../ffi/statement.ts";
 import type { Stops } from "./stops.ts";
+import { clock } from "./clock.ts";
 
 /** How long the lock is kept at most, in milliseconds: others may be waiting to write. */
 const LONGEST = 1;
@@ -42,10 +43,10 @@ export class SharedReads {
 
   /** Before a statement that only reads. */
   begin(): void {
-    if (this.#held && performance.now() - this.#since > LONGEST) this.release();
+    if (this.#held && clock.now() - this.#since > LONGEST) this.release();
     if (this.#held || this.#refused || !this.#incoming.hasNext) return;
     if (!this.#database.autocommit()) return; // a transaction holds its locks anyway
-    this.#since = performance.now();
+    this.#since = clock.now();
     try {
       // The statement itself waits for who is in the way.
       this.#stops.within(0, () => {

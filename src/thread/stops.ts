@@ -9,6 +9,7 @@ import { SqliteFailure } from "../../ffi/failure.ts";
 import type { Database } from "../../ffi/sqlite.ts";
 import type { Channel } from "./channel.ts";
 import { Failure } from "./protocol.ts";
+import { clock } from "./clock.ts";
 
 /**
  * Milliseconds between tries for a lock, give or take a half. SQLite's own go up to 100: who has
@@ -157,7 +158,7 @@ export class Stops {
     let since = 0;
     const stop = () => this.stopped;
     return (tries) => {
-      const now = performance.now();
+      const now = clock.now();
       if (tries === 0) since = now;
       const left = since + this.#timeout - now;
       if (left <= 0) return false;

@@ -16,6 +16,7 @@ import { Worker } from "node:worker_threads";
 import { Inbox, Writer } from "./codec.ts";
 import { Channel } from "./channel.ts";
 import { looking } from "./pipe.ts";
+import { clock } from "./clock.ts";
 
 /** How long to look for replies after sending, in milliseconds: at least, at most. */
 const SPIN_LEAST = looking(0.012);
@@ -136,7 +137,7 @@ export class Thread {
     write(answers);
     answers.view.setUint32(at, answers.length - at - 4, true);
     this.#publishAnswers();
-    this.#sentAt = performance.now();
+    this.#sentAt = clock.now();
     this.#asked = true;
     this.#turnSoon();
   }
@@ -152,7 +153,7 @@ export class Thread {
   readonly #flush = (): void => {
     this.#flushing = false;
     if (this.#ended) return;
-    this.#sentAt = performance.now();
+    this.#sentAt = clock.now();
     this.#publish();
     if (this.#quick && this.#mayBlock(this.#sentAt)) this.#look();
     this.#await();
@@ -191,9 +192,9 @@ export class Thread {
       for (let i = 0; i < 16; i++) if (replies.available() > 0) break;
       if (replies.available() > 0) {
         if (!this.#drain() || this.#owed === 0) return;
-        until = performance.now() + spin;
+        until = clock.now() + spin;
         if (until - this.#turnStart > TURN) return;
-      } else if (performance.now() > until) return;
+      } else if (clock.now() > until) return;
     }
   }
 
@@ -214,7 +215,7 @@ export class Thread {
     if (!waiting) return;
     // While answers come thick and fast, a look each turn of the event loop costs both threads less
     // than having this one woken for each.
-    if (this.#quick && performance.now() - this.#repliedAt < QUICK) return this.#turnSoon();
+    if (this.#quick && clock.now() - this.#repliedAt < QUICK) return this.#turnSoon();
     const ring = this.channel.mainBell.listen(this.#ready, this.#listening);
     if (ring === undefined) this.#turnSoon();
     else if (ring !== true) {
@@ -251,7 +252,7 @@ export class Thread {
     if (this.#ended) return;
     if (this.out.length > 0) this.#publish();
     if (this.#answers.length > 0) this.#publishAnswers();
-    if (this.#drain() && this.#asked && this.#mayBlock(performance.now())) {
+    if (this.#drain() && this.#asked && this.#mayBlock(clock.now())) {
       this.#asked = false;
       this.#look(); // the next question comes soon, if one does
     }
@@ -277,7 +278,7 @@ export class Thread {
 
   #settled(): void {
     this.#owed--;
-    const now = performance.now();
+    const now = clock.now();
     const took = now - Math.max(this.#sentAt, this.#repliedAt);
     this.#quick = took < QUICK;
     this.#usual += (Math.min(took, QUICK) - this.#usual) / 8;

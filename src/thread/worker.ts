@@ -25,6 +25,7 @@ import {
 import { looking } from "./pipe.ts";
 import { BatchWriter } from "./rows.ts";
 import { Session } from "./session.ts";
+import { clock } from "./clock.ts";
 
 /** How long to look for the next request before sleeping, in milliseconds: at least, at most. */
 const SPIN_LEAST = looking(0.002);
@@ -186,15 +187,15 @@ class Worker {
 
   /** Nothing to do: looks a moment longer, then sleeps, since waking up costs about 30 us. */
   #rest(): void {
-    const start = performance.now();
+    const start = clock.now();
     const { requests, workerBell } = this.#channel;
-    while (performance.now() - start < this.#spin) {
+    while (clock.now() - start < this.#spin) {
       for (let i = 0; i < 32; i++) if (requests.available() > 0) return;
     }
     this.#spin = Math.max(this.#spin / 2, SPIN_LEAST);
-    const asleep = performance.now();
+    const asleep = clock.now();
     workerBell.sleep(() => requests.available() > 0 || this.#channel.exiting);
-    if (performance.now() - asleep < SHORT_SLEEP) this.#spin = SPIN_MOST;
+    if (clock.now() - asleep < SHORT_SLEEP) this.#spin = SPIN_MOST;
   }
 
   /** The process ends, or no connection needs the thread. */
