@@ -106,11 +106,11 @@ const inbox = new Inbox();
 /** A request as the client makes it: length, call, operation, what is asked for. */
 function encodeRequest(call: number): void {
   out.clear();
-  const at = out.reserve(4);
+  const at = out.begin();
   out.u32(call);
   out.u8(1);
   out.array([call, 0, null, encodeParameters([call], LIMITS), -2]);
-  out.view.setUint32(at, out.length - at - 4, true);
+  out.end(at);
 }
 
 function decodeRequest(): void {

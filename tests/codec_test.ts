@@ -219,9 +219,9 @@ class Halting extends Portions {
 function frames(messages: readonly Plain[]): Uint8Array {
   const writer = new Writer();
   for (const message of messages) {
-    const at = writer.reserve(4);
+    const at = writer.begin();
     writer.value(message);
-    writer.view.setUint32(at, writer.length - at - 4, true);
+    writer.end(at);
   }
   return writer.bytes.slice(0, writer.length);
 }
@@ -231,7 +231,7 @@ function receive(inbox: Inbox, pipe: Portions, count: number): Plain[] {
   for (let empty = 0; messages.length < count;) {
     if (inbox.next(pipe)) {
       const value = inbox.value();
-      assert.equal(inbox.at, inbox.end);
+      assert.ok(inbox.at <= inbox.end && inbox.end - inbox.at < 4, "whole words");
       // Bytes are a view that the next message overwrites.
       messages.push(value instanceof Uint8Array ? value.slice() : value);
     } else assert.ok(++empty < 10_000, "never whole");

@@ -84,6 +84,23 @@ test("bytes wrap around the end of the ring, few and many", () => {
   }
 });
 
+test("whole words and odd bytes of any part of a buffer arrive alike", () => {
+  for (const [skipped, start, count] of [[0, 0, 8], [4, 8, 52], [1, 0, 8], [3, 1, 7], [4, 2, 8]]) {
+    const { pipe: small } = pipe(64);
+    const source = bytes(100).subarray(skipped);
+    const into = new Uint8Array(100).fill(99).subarray(skipped);
+    for (let i = 0; i < 10; i++) {
+      assert.equal(small.write(source, start!, start! + count!), count);
+      assert.equal(small.read(into, start!, count!), count);
+      assert.deepEqual(
+        into.subarray(start, start! + count!),
+        source.subarray(start, start! + count!),
+      );
+      assert.deepEqual([into[start! - 1] ?? 99, into[start! + count!]], [99, 99]);
+    }
+  }
+});
+
 test("positions count on beyond 2^31 and 2^32", () => {
   for (const position of [2 ** 31 - 100, 2 ** 31, -100, -1, -(2 ** 31)]) {
     const { pipe: small } = pipe(256, position);

@@ -160,11 +160,16 @@ export class Client implements Owner {
     if (operation === "reset") this.#thrown.delete(request[0] as number);
     const call = this.#lastCall = this.#thread.nextCall();
     const { out } = this.#thread;
-    const at = out.reserve(4);
-    out.u32(call);
-    out.u8(OPERATION_NUMBERS[operation] | (signal ? CANCELLABLE : 0));
-    out.array(request);
-    out.view.setUint32(at, out.length - at - 4, true);
+    const at = out.begin();
+    try {
+      out.u32(call);
+      out.u8(OPERATION_NUMBERS[operation] | (signal ? CANCELLABLE : 0));
+      out.array(request);
+      out.end(at);
+    } catch (error) { // there is no memory for it, or for all that goes out at once
+      out.length = at;
+      return Promise.resolve(new Failure("DataError", `Too large: ${(error as Error).message}`));
+    }
     this.#thread.post();
     return new Promise((resolve) => {
       const pending: Pending = {

@@ -111,6 +111,17 @@ export class Writer {
     return at;
   }
 
+  /** Begins a message and returns where. */
+  begin(): number {
+    return this.reserve(4);
+  }
+
+  /** Ends the message that begins there: its length comes first, and it has whole words. */
+  end(at: number): void {
+    this.reserve(-this.length & 3);
+    this.view.setUint32(at, this.length - at - 4, true);
+  }
+
   /** Empties it, and gives exceptional memory back. */
   clear(): void {
     this.length = 0;

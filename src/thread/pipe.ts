@@ -10,8 +10,8 @@
  * @module
  */
 
-/** Below this many bytes a loop is faster than making the views for a block copy. */
-const SHORT = 64;
+/** Up to this many bytes a loop over words is faster than making the views for a block copy. */
+const SHORT = 256;
 
 /**
  * For how long to look for what the other thread is about to write, in milliseconds: that is quicker
@@ -73,10 +73,18 @@ export class Bell {
   }
 }
 
-/** A one-way pipe of bytes: a ring buffer that one thread writes and another reads. */
+/**
+ * A one-way pipe of bytes: a ring buffer that one thread writes and another reads. It is quickest if
+ * all that is written are whole words.
+ */
 export class Pipe {
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #bytes: Uint8Array<SharedArrayBuffer>;
+  /** The same as words. */
+  readonly #ring: Int32Array;
+  /** What was written from or read to last, and that as words. */
+  #other: Uint8Array | undefined;
+  #otherWords: Int32Array = new Int32Array();
   readonly #written: number;
   readonly #read: number;
   readonly #full: number;
@@ -94,6 +102,7 @@ export class Pipe {
   ) {
     this.#words = words;
     this.#bytes = bytes;
+    this.#ring = wordsOf(bytes);
     this.#written = written;
     this.#read = read;
     this.#full = written + 1;
@@ -133,8 +142,11 @@ export class Pipe {
     const count = Math.min(end - start, this.space());
     if (count === 0) return 0;
     const at = position & this.#mask;
-    if (count < SHORT) {
-      for (let i = 0; i < count; i++) this.#bytes[(at + i) & this.#mask] = source[start + i]!;
+    if (count <= SHORT && ((at | start | count | source.byteOffset) & 3) === 0) {
+      const words = this.#as(source);
+      const mask = this.#mask >> 2;
+      let from = start >> 2;
+      for (let to = at >> 2; from < (start + count) >> 2;) this.#ring[to++ & mask] = words[from++]!;
     } else {
       const first = Math.min(count, this.#bytes.length - at);
       this.#bytes.set(source.subarray(start, start + first), at);
@@ -151,8 +163,13 @@ export class Pipe {
     if (count === 0) return 0;
     const position = Atomics.load(this.#words, this.#read);
     const at = position & this.#mask;
-    if (count < SHORT) {
-      for (let i = 0; i < count; i++) into[offset + i] = this.#bytes[(at + i) & this.#mask]!;
+    if (count <= SHORT && ((at | offset | count | into.byteOffset) & 3) === 0) {
+      const words = this.#as(into);
+      const mask = this.#mask >> 2;
+      let to = offset >> 2;
+      for (let from = at >> 2; to < (offset + count) >> 2;) {
+        words[to++] = this.#ring[from++ & mask]!;
+      }
     } else {
       const first = Math.min(count, this.#bytes.length - at);
       into.set(this.#bytes.subarray(at, at + first), offset);
@@ -165,4 +182,16 @@ export class Pipe {
     }
     return count;
   }
+
+  #as(bytes: Uint8Array): Int32Array {
+    if (this.#other !== bytes) {
+      this.#other = bytes;
+      this.#otherWords = wordsOf(bytes);
+    }
+    return this.#otherWords;
+  }
+}
+
+function wordsOf(bytes: Uint8Array): Int32Array {
+  return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
 }

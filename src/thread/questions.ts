@@ -56,7 +56,7 @@ export class Questions {
     out.u32(hook);
     out.u32(values.length);
     for (const value of values) writeValue(out, value);
-    out.view.setUint32(0, out.length - 4, true);
+    out.end(0);
     const { replies, workerBell } = this.#channel;
     for (let at = 0; !this.#channel.exiting;) {
       at += replies.write(out.bytes, at, out.length);

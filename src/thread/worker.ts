@@ -82,9 +82,9 @@ class Outbox implements Rows {
   }
 
   #send(status: number): void {
+    this.#out.end(0);
     const { view, length, bytes } = this.#out;
     const { session } = this;
-    view.setUint32(0, length - 4, true);
     view.setUint32(4, this.#call, true);
     view.setUint8(8, status);
     view.setUint8(9, session && !session.database.autocommit() ? 1 : 0);
