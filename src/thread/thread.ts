@@ -133,9 +133,9 @@ export class Thread {
   answer(write: (answer: Writer) => void): void {
     if (this.#ended) return;
     const answers = this.#answers;
-    const at = answers.reserve(4);
+    const at = answers.begin();
     write(answers);
-    answers.view.setUint32(at, answers.length - at - 4, true);
+    answers.end(at);
     this.#publishAnswers();
     this.#sentAt = clock.now();
     this.#asked = true;
@@ -153,8 +153,8 @@ export class Thread {
   readonly #flush = (): void => {
     this.#flushing = false;
     if (this.#ended) return;
-    this.#sentAt = clock.now();
     this.#publish();
+    this.#sentAt = clock.now(); // while the thread is at work already
     if (this.#quick && this.#mayBlock(this.#sentAt)) this.#look();
     this.#await();
   };
@@ -188,13 +188,19 @@ export class Thread {
     const { replies } = this.channel;
     // A wake-up takes longer than to look a moment more for what is about to come.
     const spin = Math.min(Math.max(SPIN_LEAST, 4 * this.#usual), SPIN_MOST);
-    for (let until = this.#sentAt + spin; this.#owed > 0;) {
+    let now = this.#sentAt;
+    for (let until = now + spin; this.#owed > 0;) {
       for (let i = 0; i < 16; i++) if (replies.available() > 0) break;
-      if (replies.available() > 0) {
-        if (!this.#drain() || this.#owed === 0) return;
-        until = clock.now() + spin;
-        if (until - this.#turnStart > TURN) return;
-      } else if (clock.now() > until) return;
+      if (replies.available() === 0) {
+        now = clock.now();
+        if (now > until) return;
+        continue;
+      }
+      // It came since the clock was read: to read it once more would hold up who awaits the reply.
+      if (!this.#drain(now) || this.#owed === 0) return;
+      now = clock.now();
+      until = now + spin;
+      if (until - this.#turnStart > TURN) return;
     }
   }
 
@@ -252,22 +258,23 @@ export class Thread {
     if (this.#ended) return;
     if (this.out.length > 0) this.#publish();
     if (this.#answers.length > 0) this.#publishAnswers();
-    if (this.#drain() && this.#asked && this.#mayBlock(clock.now())) {
+    const now = clock.now();
+    if (this.#drain(now) && this.#asked && this.#mayBlock(now)) {
       this.#asked = false;
       this.#look(); // the next question comes soon, if one does
     }
     this.#await();
   };
 
-  /** Takes in replies. False when there may be more, but others shall have a turn first. */
-  #drain(): boolean {
+  /** Takes in replies, now. False when there may be more, but others shall have a turn first. */
+  #drain(now: number): boolean {
     const inbox = this.#inbox;
     let bytes = 0;
     this.#behind = false;
     // Some runtimes tell of a thread's end in the middle of this, when a hook has ended it.
     while (this.#owner && inbox.next(this.channel.replies)) {
       bytes += inbox.end - inbox.at + REPLY_COST;
-      if (this.#owner.take(inbox)) this.#settled();
+      if (this.#owner.take(inbox)) this.#settled(now);
       if (bytes > TURN_BYTES) {
         this.#behind = true;
         return false;
@@ -276,9 +283,8 @@ export class Thread {
     return true;
   }
 
-  #settled(): void {
+  #settled(now: number): void {
     this.#owed--;
-    const now = clock.now();
     const took = now - Math.max(this.#sentAt, this.#repliedAt);
     this.#quick = took < QUICK;
     this.#usual += (Math.min(took, QUICK) - this.#usual) / 8;
@@ -287,7 +293,7 @@ export class Thread {
 
   #crashed(why: string): void {
     // It may have been asked to end: its last replies can come in after the news of that.
-    while (!this.#ended && !this.#drain());
+    while (!this.#ended && !this.#drain(clock.now()));
     if (this.#ended) return;
     const owner = this.#owner;
     this.#end();
