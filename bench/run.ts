@@ -47,7 +47,7 @@ const RUNTIMES = [
   { title: "Node, koffi", command: NODE, others: ["others"] },
   {
     title: "Node, node:ffi",
-    command: [...NODE, "--import", new URL("./hide_koffi.ts", import.meta.url).href],
+    command: [...NODE, "--import", new URL("../scripts/hide_koffi.ts", import.meta.url).href],
     others: [],
   },
 ];

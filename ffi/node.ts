@@ -43,6 +43,7 @@ const NATIVE = {
   i64: "int64",
   f64: "double",
   address: "uint64",
+  size: "uint64",
   buffer: "buffer",
 } as const satisfies Record<CType, string>;
 
@@ -59,10 +60,11 @@ function nodeFfi(ffi: NodeFfi): Backend {
       return bind(table, (name, signature) => library.getFunction(name, native(signature)));
     },
     callback: (signature, body) => {
-      const address = library.registerCallback(native(signature), body);
-      return { address, close: () => library.unregisterCallback(address) };
+      const owner = library; // by the time it is closed another library may have been loaded
+      const address = owner.registerCallback(native(signature), body);
+      return { address, close: () => owner.unregisterCallback(address) };
     },
-    address: (read) => read,
+    address: BigInt,
   };
 }
 
@@ -75,12 +77,7 @@ function koffiFfi(koffi: Koffi): Backend {
   return {
     dlopen: (path, table) => {
       const library = koffi.load(path);
-      return bind(table, (name, signature) => {
-        const call = library.func(name, ...types(signature));
-        if (signature.result !== "i64") return call;
-        // koffi returns 64 bits as a number where one holds them, which is fine for an address.
-        return (...parameters: unknown[]) => BigInt(call(...parameters));
-      });
+      return bind(table, (name, signature) => library.func(name, ...types(signature)));
     },
     callback: (signature, body) => {
       const prototype = koffi.proto(...types(signature));
@@ -143,6 +140,6 @@ let picked: Backend | undefined;
 export const node: Runtime = {
   dlopen: (path, table) => (picked ??= pick()).dlopen(path, table),
   callback: (signature, body) => (picked ??= pick()).callback(signature, body),
-  address: (read) => picked!.address(read),
+  address: (value) => picked!.address(value),
   env: (name) => process.env[name],
 };

@@ -1,6 +1,6 @@
 /**
- * Runs every check, then all tests in each runtime, and sums them up. What a task does is said in
- * deno.json.
+ * Runs every check, then all tests in each runtime, those that are about C once more with Node's own
+ * FFI, and sums them up. What a task does is said in deno.json.
  *
  * @module
  */
@@ -40,6 +40,7 @@ const SUITES: readonly Suite[] = [
     skipped: [/^\S+ skipped (\d+)$/gm, /^\S+ todo (\d+)$/gm],
   },
 ];
+const NODE_FFI: Suite = { ...SUITES.at(-1)!, task: "test:node-ffi" };
 
 /** Milliseconds after which a task is taken to hang. */
 const LIMIT = 5 * 60_000;
@@ -104,9 +105,11 @@ for (const task of CHECKS) total[(await run(task)).ok ? "passed" : "failed"]++;
 
 const counts: number[] = [];
 for (const suite of SUITES) counts.push(await runSuite(suite));
+const ffi = await runSuite(NODE_FFI);
 const alike = counts.every((tests) => tests === counts[0]);
 if (!alike) total.failed++; // some test was left out
 console.log(`\nTests in Deno, Bun and Node: ${counts.join(", ")}${alike ? "" : ", not alike"}`);
+console.log(`Tests with node:ffi: ${ffi}`);
 
 const { passed, failed, skipped } = total;
 console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);

@@ -8,7 +8,7 @@ import { registerHooks } from "node:module";
 
 registerHooks({
   resolve: (specifier, context, next) => {
-    if (specifier === "koffi") throw new Error("koffi is hidden for this measurement");
+    if (specifier === "koffi") throw new Error("koffi is hidden");
     return next(specifier, context);
   },
 });
