@@ -7,7 +7,7 @@
 import { load } from "../ffi/libsqlite3.ts";
 import { Database } from "../ffi/sqlite.ts";
 import type { Statement } from "../ffi/statement.ts";
-import { bindParameters, Parameters } from "../src/thread/bind.ts";
+import { bindParameters, ParameterReader } from "../src/thread/bind.ts";
 import { Inbox, Writer } from "../src/thread/codec.ts";
 import { Channel } from "../src/thread/channel.ts";
 import { BatchWriter, readBatch } from "../src/thread/rows.ts";
@@ -120,7 +120,7 @@ function decodeRequest(): void {
 }
 
 function select(call: number): Uint8Array<ArrayBuffer> {
-  bindParameters(find, new Parameters(database, sets[call % 1000]!));
+  bindParameters(find, new ParameterReader(database, sets[call % 1000]!));
   find.step();
   batch.begin();
   batch.add(find);

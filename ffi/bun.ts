@@ -31,13 +31,14 @@ const NATIVE = {
   i64: "i64",
   f64: "f64",
   address: "ptr",
+  size: "ptr",
   buffer: "buffer",
 } as const satisfies Record<CType, string>;
 
 function native(signature: Signature): Definition {
   return {
     args: signature.parameters.map((type) => NATIVE[type]),
-    returns: NATIVE[signature.result],
+    returns: signature.result === "i64" ? "i64_fast" : NATIVE[signature.result],
   };
 }
 

@@ -10,7 +10,7 @@ export const SQLITE_BLOB = 4;
 export const SQLITE_NULL = 5;
 
 /** An INTEGER as it is handed out, exact either way. */
-export function toInteger(value: bigint): number | bigint {
+export function toInteger(value: number | bigint): number | bigint {
   const number = Number(value);
   return Number.isSafeInteger(number) ? number : value;
 }

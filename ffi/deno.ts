@@ -15,6 +15,7 @@ const NATIVE = {
   i64: "i64",
   f64: "f64",
   address: "u64",
+  size: "u64",
   buffer: "buffer",
 } as const satisfies Record<CType, Deno.NativeResultType>;
 
@@ -57,7 +58,7 @@ export const deno: Runtime = {
       close: () => callback.close(),
     };
   },
-  address: (read) => read,
+  address: BigInt,
   env(name): string | undefined {
     // Asked first, since reading without the permission would prompt the user.
     const { state } = Deno.permissions.querySync({ name: "env", variable: name });

@@ -260,7 +260,7 @@ export class Hooks {
 
   /** An address as it was passed to a function. */
   #address(passed: number | bigint): Address {
-    return runtime.address(BigInt(passed));
+    return runtime.address(passed);
   }
 
   #text(passed: number | bigint | undefined): string | null {
@@ -269,7 +269,7 @@ export class Hooks {
 
   #bytes(address: Address, length: number): Uint8Array {
     const bytes = new Uint8Array(length);
-    if (length > 0) this.#database.library.memcpy(bytes, address, BigInt(length));
+    if (length > 0) this.#database.library.memcpy(bytes, address, runtime.address(length));
     return bytes;
   }
 
@@ -285,7 +285,7 @@ export class Hooks {
     switch (extras.sqlite3_value_type(address)) {
       case SQLITE_INTEGER: {
         const value = extras.sqlite3_value_double(address);
-        return Number.isSafeInteger(value) ? value : extras.sqlite3_value_int64(address);
+        return Number.isSafeInteger(value) ? value : BigInt(extras.sqlite3_value_int64(address));
       }
       case SQLITE_FLOAT:
         return extras.sqlite3_value_double(address);
@@ -309,10 +309,10 @@ export class Hooks {
     if (!address) return 0;
     const number = new Float64Array(1);
     const bytes = new Uint8Array(number.buffer);
-    library.memcpy(bytes, address, 8n);
+    library.memcpy(bytes, address, runtime.address(8));
     if (number[0] === 0 && begin) {
       number[0] = ++this.#lastInstance;
-      library.memmove(address, bytes, 8n);
+      library.memmove(address, bytes, runtime.address(8));
     }
     return number[0]!;
   }

@@ -204,9 +204,9 @@ export const TABLE = {
  */
 const MEMORY_TABLE = {
   /** `void *memcpy(void *to, const void *from, size_t)`: out of C; its result is of no use */
-  memcpy: fn("void", "buffer", "address", "i64"),
+  memcpy: fn("void", "buffer", "address", "size"),
   /** `void *memmove(void *to, const void *from, size_t)`: into C */
-  memmove: fn("void", "address", "buffer", "i64"),
+  memmove: fn("void", "address", "buffer", "size"),
   /** `size_t strlen(const char*)` */
   strlen: fn("i64", "address"),
 } as const;
@@ -320,6 +320,6 @@ function dotted(version: number): string {
 export function cString(library: Library, address: Address): string {
   if (!address) return "";
   const bytes = new Uint8Array(Number(library.strlen(address)) + 1);
-  library.memcpy(bytes, address, BigInt(bytes.length));
+  library.memcpy(bytes, address, runtime.address(bytes.length));
   return new TextDecoder().decode(bytes.subarray(0, -1));
 }

@@ -6,6 +6,7 @@
 import { SqliteFailure } from "./failure.ts";
 import type { Library } from "./libsqlite3.ts";
 import { SQLITE_NOMEM } from "./result_codes.ts";
+import { runtime } from "./runtime.ts";
 import type { Address } from "./types.ts";
 
 /** The address so many bytes further on. */
@@ -32,7 +33,7 @@ export class NativeBuffer {
       if (!this.#address) throw new SqliteFailure(SQLITE_NOMEM, "out of memory", -1);
       this.#capacity = capacity;
     }
-    this.#library.memmove(this.#address, bytes, BigInt(bytes.length));
+    this.#library.memmove(this.#address, bytes, runtime.address(bytes.length));
     return this.#address;
   }
 

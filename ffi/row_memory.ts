@@ -64,7 +64,7 @@ export class RowMemory {
   #bytes = new Uint8Array(0);
   #view = new DataView(this.#bytes.buffer);
   /** How many these are. */
-  #size = 0n;
+  #size: Address = 0n;
   /** Where the value starts whose type was asked for. */
   #at = 0;
 
@@ -132,7 +132,7 @@ export class RowMemory {
   #resize(size: number): void {
     this.#bytes = new Uint8Array(size);
     this.#view = new DataView(this.#bytes.buffer);
-    this.#size = BigInt(size);
+    this.#size = runtime.address(size);
   }
 
   /** A value's type, or 0 if the C API has to be asked for it and for the value. */

@@ -54,7 +54,7 @@ export class Sessions {
     const { library } = this.#database;
     try {
       const bytes = new Uint8Array(length[0]!);
-      if (bytes.length > 0) library.memcpy(bytes, address, BigInt(bytes.length));
+      if (bytes.length > 0) library.memcpy(bytes, address, runtime.address(bytes.length));
       return bytes;
     } finally {
       library.sqlite3_free(address);
@@ -83,19 +83,19 @@ export class Sessions {
     };
     const data = library.sqlite3_malloc64(BigInt(changes.length || 1));
     try {
-      if (changes.length > 0) library.memmove(data, changes, BigInt(changes.length));
+      if (changes.length > 0) library.memmove(data, changes, runtime.address(changes.length));
       const rc = this.#extras.sqlite3changeset_apply(
         handle,
         changes.length,
         data,
         filter === null ? 0n : make(
           { parameters: ["address", "address"], result: "i32" },
-          (_, table) => filter(cString(library, runtime.address(BigInt(table!)))) ? 1 : 0,
+          (_, table) => filter(cString(library, runtime.address(table!))) ? 1 : 0,
         ),
         make(
           { parameters: ["address", "i32", "address"], result: "i32" },
           (_, kind, change) => {
-            const [table, operation] = this.#change(runtime.address(BigInt(change!)));
+            const [table, operation] = this.#change(runtime.address(change!));
             return conflict(Number(kind), table, operation);
           },
         ),

@@ -198,7 +198,7 @@ export class Database {
       const errno = library.sqlite3_str_errcode(this.#text);
       throw new SqliteFailure(errno, cString(library, library.sqlite3_errstr(errno)), -1);
     }
-    library.memcpy(into, address, BigInt(into.length));
+    library.memcpy(into, address, runtime.address(into.length));
     library.sqlite3_str_reset(this.#text);
   }
 
@@ -222,7 +222,7 @@ export class Database {
     return Number((library.sqlite3_total_changes64 ?? library.sqlite3_total_changes)(handle));
   }
 
-  lastInsertRowid(): bigint {
+  lastInsertRowid(): number | bigint {
     return this.library.sqlite3_last_insert_rowid(this.handle);
   }
 

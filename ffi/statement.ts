@@ -7,6 +7,7 @@ import { SqliteFailure } from "./failure.ts";
 import { cString, type Library } from "./libsqlite3.ts";
 import { SQLITE_DONE, SQLITE_NOMEM, SQLITE_ROW } from "./result_codes.ts";
 import type { RowMemory } from "./row_memory.ts";
+import { runtime } from "./runtime.ts";
 import type { Database } from "./sqlite.ts";
 import type { Address } from "./types.ts";
 
@@ -134,7 +135,7 @@ export class Statement {
   }
 
   columnInt64(column: number): bigint {
-    return this.#library.sqlite3_column_int64(this.handle, column);
+    return BigInt(this.#library.sqlite3_column_int64(this.handle, column));
   }
 
   columnBytes(column: number): number {
@@ -163,7 +164,9 @@ export class Statement {
   copyText(column: number, into: Uint8Array): number {
     const address = this.#textAddress(column);
     const length = this.#textLength(column);
-    if (length > 0 && length <= into.length) this.#library.memcpy(into, address, BigInt(length));
+    if (length > 0 && length <= into.length) {
+      this.#library.memcpy(into, address, runtime.address(length));
+    }
     return length;
   }
 
@@ -184,7 +187,7 @@ export class Statement {
     if (into.length === 0) return;
     const address = this.#library.sqlite3_column_blob(this.handle, column);
     if (!address) throw new SqliteFailure(SQLITE_NOMEM, "out of memory", -1);
-    this.#library.memcpy(into, address, BigInt(into.length));
+    this.#library.memcpy(into, address, runtime.address(into.length));
   }
 
   /** Moves the database's text block out, filling `into` exactly. */

@@ -80,14 +80,14 @@ test("ffi: i32 is a number, of either sign", () => {
       (statement) => library.sqlite3_bind_int(statement, 1, value),
       (statement) => library.sqlite3_column_int64(statement, 0),
     );
-    assert.equal(read, BigInt(value));
+    assert.equal(BigInt(read), BigInt(value));
   }
   using database = new Bare();
   library.sqlite3_limit(database.handle, 0, 1234);
   assert.equal(library.sqlite3_limit(database.handle, 0, -1), 1234);
 });
 
-test("ffi: i64 is a bigint, to both ends", () => {
+test("ffi: i64 is exact, to both ends", () => {
   for (
     const value of [
       0n,
@@ -106,7 +106,7 @@ test("ffi: i64 is a bigint, to both ends", () => {
       (statement) => library.sqlite3_bind_int64(statement, 1, value),
       (statement) => library.sqlite3_column_int64(statement, 0),
     );
-    assert.equal(read, value);
+    assert.equal(BigInt(read), value);
   }
 });
 

@@ -22,7 +22,7 @@ import {
 import { Failure, type FailureKind } from "./protocol.ts";
 
 /** Parameter sets: a reader of them, and where C finds them. */
-export class Parameters extends Reader {
+export class ParameterReader extends Reader {
   /** Where they end. */
   readonly end: number;
   readonly #database: Database;
@@ -44,7 +44,7 @@ export class Parameters extends Reader {
 }
 
 /** Binds the parameter set that is next. */
-export function bindParameters(statement: Statement, reader: Parameters): void {
+export function bindParameters(statement: Statement, reader: ParameterReader): void {
   const kind = reader.u8();
   const given = kind === NONE ? 0 : reader.u32();
   if (kind === MAPPING) bindMapping(statement, reader, given);
@@ -53,7 +53,7 @@ export function bindParameters(statement: Statement, reader: Parameters): void {
 
 function bindSequence(
   statement: Statement,
-  reader: Parameters,
+  reader: ParameterReader,
   given: number,
 ): void {
   const wanted = statement.parameterCount;
@@ -78,7 +78,7 @@ function bindSequence(
 
 function bindMapping(
   statement: Statement,
-  reader: Parameters,
+  reader: ParameterReader,
   given: number,
 ): void {
   const positions = new Map<string, number>();
@@ -111,7 +111,7 @@ function bindMapping(
 function bindValue(
   statement: Statement,
   index: number,
-  reader: Parameters,
+  reader: ParameterReader,
 ): void {
   const tag = reader.u8();
   switch (tag) {

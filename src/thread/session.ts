@@ -10,7 +10,7 @@ import { SQLITE_ABORT_ROLLBACK, SQLITE_INTERRUPT } from "../../ffi/result_codes.
 import { SqliteFailure } from "../../ffi/failure.ts";
 import { Database } from "../../ffi/sqlite.ts";
 import { Addresses } from "./addresses.ts";
-import { bindParameters, Parameters } from "./bind.ts";
+import { bindParameters, ParameterReader } from "./bind.ts";
 import { Backups } from "./backups.ts";
 import { Blobs } from "./blobs.ts";
 import type { Span } from "./codec.ts";
@@ -166,7 +166,7 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     };
     prepared.busy = true;
     try {
-      bindParameters(statement, new Parameters(this.database, parameters));
+      bindParameters(statement, new ParameterReader(this.database, parameters));
       this.#beginImplicitly(prepared);
       const ended = this.#fetch(run, prepared.changes ? ALL : rows, this.#types);
       const columns = prepared.describe(this.#types);
@@ -215,7 +215,7 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
         throw new Failure("ProgrammingError", "executeMany() can only execute DML statements.");
       }
       if (!continued) this.#beginImplicitly(prepared);
-      const reader = new Parameters(this.database, sets);
+      const reader = new ParameterReader(this.database, sets);
       let changed = 0;
       while (reader.at < reader.end) {
         bindParameters(statement, reader);
