@@ -82,6 +82,7 @@ export class Prepared {
 
   /** Takes note if the step before had SQLite compile the statement again. */
   refresh(): void {
+    if (this.statement!.columnCount === 0) return; // and never will have any
     const reprepared = this.statement!.reprepared();
     if (reprepared === this.#reprepared) return;
     this.#reprepared = reprepared;
