@@ -170,7 +170,7 @@ export class Client implements Owner {
       out.length = at;
       return Promise.resolve(new Failure("DataError", `Too large: ${(error as Error).message}`));
     }
-    this.#thread.post();
+    this.#thread.post(signal === undefined); // one that is aborted in this turn shall never begin
     return new Promise((resolve) => {
       const pending: Pending = {
         call,

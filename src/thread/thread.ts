@@ -2,7 +2,8 @@
  * A thread, as the main thread sees it: frames go out, frames come in, and the process lives as
  * long as an answer is owed.
  *
- * What is posted in one turn of the microtask queue is sent together. Then this looks for the
+ * What is posted in one turn of the microtask queue is sent together, or right behind what was
+ * posted first. Then this looks for the
  * replies a few microseconds itself, which is faster than being woken, before it leaves the rest to
  * the event loop.
  *
@@ -121,11 +122,15 @@ export class Thread {
     return this.#lastCall = (this.#lastCall + 1) >>> 0;
   }
 
-  /** Has what was written to `out`, a call's frame, sent at the end of this microtask turn. */
-  post(): void {
+  /**
+   * Has what was written to `out`, a call's frame, sent at the end of this microtask turn; or, if
+   * the thread has nothing else to do, at once, for it to begin while the rest of this turn is done.
+   */
+  post(atOnce: boolean): void {
     this.#owed++;
     if (this.#flushing) return;
     this.#flushing = true;
+    if (atOnce && this.#owed === 1 && !this.#ended) this.#publish();
     queueMicrotask(this.#flush);
   }
 
