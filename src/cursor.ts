@@ -20,6 +20,7 @@ import { Result } from "./result.ts";
 import { type ColumnDescription, Row } from "./row.ts";
 import { isIterable, ManySender } from "./many.ts";
 import type { Scope } from "./scope.ts";
+import { clock } from "./thread/clock.ts";
 import { ALL } from "./thread/protocol.ts";
 import {
   checkSql,
@@ -28,7 +29,6 @@ import {
   type SqlValue,
   typeName,
 } from "./values.ts";
-import { clock } from "./thread/clock.ts";
 
 /** How long rows are made or iterated over without a turn for anybody else, in milliseconds. */
 const TURN = 2;
@@ -38,6 +38,9 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 /** A step of iterating over a cursor. */
 let step: <R>(cursor: Cursor<R>) => Promise<IteratorResult<R, undefined>>;
+
+/** Has a cursor closed if a step fails: a loop does not leave by itself what has failed it. */
+let closeOnFailure: <R>(cursor: Cursor<R>) => void;
 
 /** Makes rows of what has been fetched, as the cursor does. */
 export let makeRows: <R>(cursor: Cursor<R>, rows: SqlValue[][]) => R[] | Promise<R[]>;
@@ -74,6 +77,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   #lastRowId: number | bigint | undefined;
   #closed = false;
   #finished = false;
+  #closesOnFailure = false;
   /** Steps of iterating, and when others have last had a turn in between. */
   #steps = 0;
   #turned = 0;
@@ -301,8 +305,13 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
       result.fetchAhead(this.#iterChunkSize); // the next rows come in while these are used
       return Promise.resolve({ done: false, value });
     } catch (error) {
-      return Promise.reject(error);
+      return this.#failed(error);
     }
+  }
+
+  async #failed(error: unknown): Promise<never> {
+    if (this.#closesOnFailure) await this.close();
+    throw error;
   }
 
   /** Whether steps have followed each other without an end for too long. */
@@ -311,6 +320,14 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   }
 
   async #stepSlowly(): Promise<IteratorResult<R, undefined>> {
+    try {
+      return await this.#stepFilling();
+    } catch (error) {
+      return await this.#failed(error);
+    }
+  }
+
+  async #stepFilling(): Promise<IteratorResult<R, undefined>> {
     const result = this.#checkResult();
     if (result.ready > 0) await turn();
     while (result.ready === 0 && result.pending) await result.fill(this.#iterChunkSize);
@@ -357,13 +374,16 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
       cursor.#finished = true;
     };
     step = (cursor) => cursor.#step();
+    closeOnFailure = (cursor) => {
+      cursor.#closesOnFailure = true;
+    };
     makeRows = (cursor, rows) => cursor.#makeAll(rows);
   }
 }
 
 /**
  * What `execute` returns: `await` gives the cursor; `for await` goes over the rows right away, and
- * closes the cursor when the loop is left.
+ * closes the cursor when the loop is left or fails.
  */
 export class CursorRequest<C extends Cursor<R>, R> extends Request<C> implements AsyncIterable<R> {
   /** The rows, closing the cursor behind them. */
@@ -371,6 +391,7 @@ export class CursorRequest<C extends Cursor<R>, R> extends Request<C> implements
     let cursor: C | undefined;
     const begin = async () => {
       cursor = await this;
+      closeOnFailure(cursor);
       return await step(cursor);
     };
     return {

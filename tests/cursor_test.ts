@@ -386,3 +386,35 @@ test("rows are read ahead, but not without bound", async () => {
   assert.equal(seen.length, 20_000);
   assert.equal(seen.at(-1), -20_000); // what was read later is what was written before
 });
+
+test("a loop over an execute() that fails closes its cursor", async () => {
+  const fail = () => {
+    throw new Error("no row");
+  };
+  for (const failing of [{ rowFactory: fail }, { textFactory: fail }]) {
+    await using db = await numbers(2000);
+    Object.assign(db, failing);
+    const loop = async () => {
+      for await (const row of db.execute("SELECT x, pad FROM t")) assert.fail(String(row));
+    };
+    await assert.rejects(loop(), { message: "no row" });
+    await db.execute("DROP TABLE t"); // which a result that is being read would not let through
+  }
+});
+
+test("a loop over a cursor that fails leaves it open: the rows behind are there", async () => {
+  await using db = await numbers(2000);
+  await using cursor = db.cursor();
+  await cursor.execute("SELECT x FROM t, (SELECT 1 UNION SELECT 2)");
+  let made = 0;
+  cursor.rowFactory = (_, [x]) => {
+    if (++made === 2) throw new Error("no row");
+    return [x!];
+  };
+  const loop = async () => {
+    for await (const _ of cursor);
+  };
+  await assert.rejects(loop(), { message: "no row" });
+  cursor.rowFactory = null;
+  assert.equal((await cursor.fetchAll()).length, 3998);
+});
