@@ -5,7 +5,7 @@
  */
 import { type Connection, coreOf } from "./connection.ts";
 import { Failure } from "./thread/protocol.ts";
-import { firstVerb, settingOf } from "./thread/sql.ts";
+import { firstVerb, isForWriter, settingOf } from "./thread/sql.ts";
 
 /**
  * To a reader; to a reader if SQLite says that it reads only; to the writer; to every connection;
@@ -47,5 +47,5 @@ function guess(sql: string): Route {
   const word = firstVerb(sql);
   if (TRANSACTION_WORDS.includes(word)) return "refuse";
   if (settingOf(sql) !== null) return "all";
-  return MAY_READ.includes(word) ? "ask" : "write";
+  return MAY_READ.includes(word) && !isForWriter(sql) ? "ask" : "write";
 }

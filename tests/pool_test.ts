@@ -1426,6 +1426,18 @@ test("when a reader can't be made like the others the call rejects, and the pool
   }
 });
 
+test("what a reader could not do, though SQLite says that it reads, is done on the writer", async () => {
+  await using pool = await table({ readers: 1 });
+  await pool.execute("CREATE INDEX i ON t (x)");
+  await pool.executeFetchAll("SELECT * FROM t WHERE x = 'a'"); // would like to have statistics
+  for (const sql of ["PRAGMA optimize", "/* now */ pragma main.optimize(0x02)"]) {
+    await pool.execute(sql);
+  }
+  await pool.execute("PRAGMA auto_vacuum = FULL");
+  await pool.execute("VACUUM");
+  assert.deepEqual(await pool.executeFetchOne("PRAGMA auto_vacuum"), [1]);
+});
+
 test("checkpoints and the like run where they can", async () => {
   await using pool = await table({ readers: 1 });
   await values(pool);

@@ -87,6 +87,15 @@ export function settingOf(sql: string): string | null {
   return name === undefined || ELSEWHERE.test(name) ? null : name.toLowerCase();
 }
 
+/** Pragmas that do or prepare something for the writer, of which SQLite says that they read. */
+const WRITERS = /^PRAGMA\W+(?:\w+\W*\.\W*)?(?:optimize|auto_vacuum|page_size|encoding)\b/i;
+
+/** Whether a statement is for the connection that writes, although it may not write by itself. */
+export function isForWriter(sql: string): boolean {
+  const bytes = new TextEncoder().encode(sql);
+  return WRITERS.test(new TextDecoder().decode(bytes.subarray(firstCommand(bytes))));
+}
+
 /** What the first command of a text does, in one word; see `verb`. */
 export function firstVerb(sql: string): string {
   const bytes = new TextEncoder().encode(sql);
