@@ -5,7 +5,7 @@
  */
 import type { Core } from "./core.ts";
 import { ProgrammingError } from "./errors.ts";
-import { callFor } from "./inside.ts";
+import { callFor, isPromiseLike } from "./inside.ts";
 import type { Answer, Hook } from "./thread/answers.ts";
 import { type Inbox, type Plain, Writer } from "./thread/codec.ts";
 import { ANSWERED, Failure, THREW, TOO_BIG } from "./thread/protocol.ts";
@@ -50,7 +50,7 @@ export function makeHook(
     try {
       values = copied(inbox.values());
       const result = callFor(core, () => call(values as SqlValue[]));
-      return isPromiseLike(result) ? Promise.resolve(result).then(finish, fail) : finish(result);
+      return isPromiseLike(result) ? result.then(finish, fail) as Promise<Answer> : finish(result);
     } catch (error) {
       return fail(error);
     }
@@ -66,8 +66,4 @@ function encodeText(text: string): Uint8Array {
   const writer = new Writer();
   writer.text(text);
   return writer.bytes.slice(0, writer.length);
-}
-
-function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
-  return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
 }

@@ -12,14 +12,33 @@ import type { Core } from "./core.ts";
 /** The connections that have called, the last one first. */
 interface Inside {
   readonly core: Core;
+  /** The function has returned, and the promise it returned has settled. */
+  over: boolean;
   readonly outer: Inside | undefined;
 }
 
 const inside = new AsyncLocalStorage<Inside>();
 
-/** Runs a function for a connection that waits for it. */
-export function callFor<T>(core: Core, call: () => T): T {
-  return inside.run({ core, outer: inside.getStore() }, call);
+/** Runs a function for a connection that waits for what it returns, or for that to settle. */
+export function callFor(core: Core, call: () => unknown): unknown {
+  const one: Inside = { core, over: false, outer: inside.getStore() };
+  const end = () => {
+    one.over = true;
+  };
+  let result: unknown;
+  try {
+    result = inside.run(one, call);
+  } catch (error) {
+    end();
+    throw error;
+  }
+  if (isPromiseLike(result)) return Promise.resolve(result).finally(end);
+  end();
+  return result;
+}
+
+export function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
 }
 
 /**
@@ -29,7 +48,7 @@ export function callFor<T>(core: Core, call: () => T): T {
 export function isCalledBy(core?: Core): boolean {
   if (core?.client.asking === 0) return false;
   for (let at = inside.getStore(); at; at = at.outer) {
-    if (core ? at.core === core : at.core.client.asking > 0) return true;
+    if (!at.over && (core ? at.core === core : at.core.client.asking > 0)) return true;
   }
   return false;
 }

@@ -1349,3 +1349,21 @@ test("functions are those of their connection", async () => {
   await b.createFunction("f", 0, () => "b");
   assert.deepEqual([await one(a, "SELECT f()"), await one(b, "SELECT f()")], ["a", "b"]);
 });
+
+test("a task that a function has left behind may use the connection when another one runs", async () => {
+  await using db = await connect(":memory:");
+  const running = Promise.withResolvers<void>();
+  let left: Promise<unknown> | undefined;
+  await db.createFunction("leave", 0, () => {
+    left = running.promise.then(() => db.executeFetchOne("SELECT 1"));
+    return 0;
+  });
+  await db.createFunction("slow", 0, async () => {
+    running.resolve();
+    await new Promise((resolve) => setImmediate(resolve));
+    return 2;
+  });
+  await db.executeFetchOne("SELECT leave()");
+  assert.deepEqual(await db.executeFetchOne("SELECT slow()"), [2]);
+  assert.deepEqual(await left, [1]);
+});
