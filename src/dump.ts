@@ -108,7 +108,8 @@ async function schema(
   order: string,
 ): Promise<Entry[]> {
   const like = filter === null ? "" : 'AND "name" LIKE ?';
-  const sql = `SELECT "name", "type", "sql" FROM "sqlite_master" ` +
+  // As expressions, since columns may have converters.
+  const sql = `SELECT +"name", +"type", +"sql" FROM "sqlite_master" ` +
     `WHERE "sql" NOT NULL AND "type" ${type} ${like} ${order}`;
   return await all(core, sql, filter === null ? [] : [filter]) as unknown as Entry[];
 }

@@ -8,7 +8,7 @@ import {
   SQLITE_DBCONFIG_DEFENSIVE,
   sqliteVersionInfo,
 } from "../mod.ts";
-import { chinook, command, file } from "./helpers.ts";
+import { chinook, command, file, program } from "./helpers.ts";
 
 async function dumpOf(db: Connection, filter?: string): Promise<string[]> {
   const statements: string[] = [];
@@ -492,4 +492,22 @@ test("a STRICT table is dumped and restored", async () => {
   assert.deepEqual(statements[1], "CREATE TABLE t (a INT, b ANY) STRICT;");
   await using db = await restored(statements);
   await assert.rejects(db.execute("INSERT INTO t VALUES ('x', 1)"), { name: "IntegrityError" });
+});
+
+test("converters have no part in a dump", async () => {
+  // In a process of its own, since a converter is there for good.
+  const ended = await program(`
+aiosqlite.registerConverter("text", () => "converted");
+await using db = await aiosqlite.connect(":memory:", { detectTypes: aiosqlite.PARSE_DECLTYPES });
+await db.executeScript("CREATE TABLE t (x TEXT); INSERT INTO t VALUES ('kept')");
+const rows = await db.executeFetchAll("SELECT x FROM t");
+console.log(JSON.stringify([rows, await Array.fromAsync(db.iterDump())]));
+`);
+  assert.equal(ended.code, 0, ended.stderr);
+  assert.deepEqual(JSON.parse(ended.stdout), [[["converted"]], [
+    "BEGIN TRANSACTION;",
+    "CREATE TABLE t (x TEXT);",
+    `INSERT INTO "t" VALUES('kept');`,
+    "COMMIT;",
+  ]]);
 });
