@@ -3,8 +3,8 @@
  *
  * An address is what the runtime receives and passes quickest: a `number` in Bun and with koffi,
  * else a `bigint` (a C `uintptr_t` declared as an unsigned 64-bit integer); no runtime's pointer type
- * leaves its file. The null pointer is passed as `0n`, and received as something falsy. Measured:
- * 6-14 ns to receive one, against up to 50 ns for Deno's pointers. So is a size, which is as wide.
+ * leaves its file. So is a size, which is as wide. The null pointer is passed as `0n`, and received
+ * as something falsy. Measured: 6-14 ns to receive one, against up to 50 ns for Deno's pointers.
  *
  * @module
  */

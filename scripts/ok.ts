@@ -20,6 +20,14 @@ interface Suite {
   readonly skipped: readonly RegExp[];
 }
 
+const NODE: Suite = {
+  task: "test:node",
+  passed: [/^\S+ pass (\d+)$/gm],
+  failed: [/^\S+ fail (\d+)$/gm, /^\S+ cancelled (\d+)$/gm],
+  skipped: [/^\S+ skipped (\d+)$/gm, /^\S+ todo (\d+)$/gm],
+};
+const NODE_FFI: Suite = { ...NODE, task: "test:node-ffi" };
+
 const SUITES: readonly Suite[] = [
   {
     task: "test",
@@ -33,14 +41,8 @@ const SUITES: readonly Suite[] = [
     failed: [/^ *(\d+) fail$/gm],
     skipped: [/^ *(\d+) skip$/gm, /^ *(\d+) todo$/gm],
   },
-  {
-    task: "test:node",
-    passed: [/^\S+ pass (\d+)$/gm],
-    failed: [/^\S+ fail (\d+)$/gm, /^\S+ cancelled (\d+)$/gm],
-    skipped: [/^\S+ skipped (\d+)$/gm, /^\S+ todo (\d+)$/gm],
-  },
+  NODE,
 ];
-const NODE_FFI: Suite = { ...SUITES.at(-1)!, task: "test:node-ffi" };
 
 /** Milliseconds after which a task is taken to hang. */
 const LIMIT = 5 * 60_000;

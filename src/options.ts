@@ -80,8 +80,8 @@ export interface Settings {
   trustedSchema: boolean;
   iterChunkSize: number;
   rowFactory: RowFactoryOption<unknown>;
-  textFactory: TextFactory;
-  integers: Integers;
+  readonly textFactory: TextFactory;
+  readonly integers: Integers;
   library: string | null;
   signal: AbortSignal | undefined;
 }

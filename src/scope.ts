@@ -15,8 +15,8 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { unwrap } from "./errors.ts";
 import { Line, type Waiting } from "./line.ts";
 import { either, type Signal } from "./thread/abort.ts";
-import { cancelledBy, type Failure } from "./thread/protocol.ts";
 import { clock } from "./thread/clock.ts";
+import { cancelledBy, type Failure } from "./thread/protocol.ts";
 
 /** The scopes whose functions the current code runs in, innermost first. */
 interface Context {

@@ -13,10 +13,10 @@ import { type CallOptions, checkTransactionOptions, type TransactionSettings } f
 import { asRequest, type Request } from "./request.ts";
 import { quoteSavepoint, Savepoint } from "./savepoint.ts";
 import { Scope, within } from "./scope.ts";
+import { clock } from "./thread/clock.ts";
 import { cancelledBy, Failure } from "./thread/protocol.ts";
 import { quoteName } from "./thread/sql.ts";
 import type { SqlValue } from "./values.ts";
-import { clock } from "./thread/clock.ts";
 
 /** How a transaction takes its locks: https://sqlite.org/lang_transaction.html */
 export const TransactionType = {

@@ -46,8 +46,8 @@ const INT64_MIN = -(2n ** 63n);
 const INT64_MAX = 2n ** 63n - 1n;
 
 /**
- * Parameters are written one behind the other, and shared out as views: in some runtimes a small
- * array of its own costs as much as all the rest. Once it is full, those who have views keep it.
+ * Parameters are written one behind the other, and shared out as spans: in some runtimes a small
+ * array of its own costs as much as all the rest. Once it is full, those who have spans keep it.
  */
 const ARENA = 1 << 14;
 let arena = new Writer(2 * ARENA);

@@ -307,6 +307,16 @@ test("an authorizer denies and ignores", async () => {
   assert.deepEqual(await db.executeFetchOne("SELECT open, secret FROM t"), [1, 2]);
 });
 
+test("a statement that an authorizer has left without columns has them when it may", async () => {
+  await using db = await connect(":memory:");
+  await db.setAuthorizer((action) => action === SQLITE_SELECT ? SQLITE_IGNORE : SQLITE_OK);
+  assert.deepEqual(await db.executeFetchAll("SELECT 1 AS one"), []);
+  await db.setAuthorizer(null);
+  const cursor = await db.execute("SELECT 1 AS one");
+  assert.deepEqual(cursor.description?.map(({ name }) => name), ["one"]);
+  assert.deepEqual(await cursor.fetchAll(), [[1]]);
+});
+
 const DENIED: [name: string, answer: unknown][] = [
   ["undefined", undefined],
   ["null", null],

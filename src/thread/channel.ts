@@ -4,8 +4,8 @@
  * @module
  */
 import { SHARED_ADDRESSES } from "./addresses.ts";
-import { Bell, Pipe } from "./pipe.ts";
 import { clock } from "./clock.ts";
+import { Bell, Pipe } from "./pipe.ts";
 
 const REQUEST_CAPACITY = 1 << 17;
 const REPLY_CAPACITY = 1 << 20;

@@ -1,8 +1,8 @@
 /**
  * Values and messages as bytes.
  *
- * A message is a length, then self-describing values: a tag each, and what the tag says. The same
- * tags serve for parameters and for the cells of a row (see rows.ts).
+ * A message is a length, then self-describing values: a tag each, and what the tag says; then up to
+ * three bytes of no meaning, since it has whole words. The same tags serve for parameters and for the cells of a row (see rows.ts).
  *
  * @module
  */
@@ -44,7 +44,7 @@ export type Plain =
   | Span
   | readonly Plain[];
 
-/** A part of some bytes: what a view is, at a tenth of the price. */
+/** A part of some bytes: what a view is, at a tenth of the price. Parameters are passed as such. */
 export class Span {
   readonly bytes: Uint8Array;
   /** Of these bytes. */
@@ -111,12 +111,12 @@ export class Writer {
     return at;
   }
 
-  /** Begins a message and returns where. */
+  /** Begins a message with room for its length, and returns where. */
   begin(): number {
     return this.reserve(4);
   }
 
-  /** Ends the message that begins there: its length comes first, and it has whole words. */
+  /** Ends the message that begins there. */
   end(at: number): void {
     this.reserve(-this.length & 3);
     this.view.setUint32(at, this.length - at - 4, true);

@@ -5,11 +5,11 @@
  */
 import { SQLITE_INTERRUPT } from "../../ffi/result_codes.ts";
 import { SqliteFailure } from "../../ffi/failure.ts";
+import { clock } from "./clock.ts";
 import { ALL, type ColumnList, ONE } from "./protocol.ts";
 import type { BatchWriter } from "./rows.ts";
 import type { Run } from "./statements.ts";
 import type { Types } from "./types.ts";
-import { clock } from "./clock.ts";
 
 /** A batch that has reached this many bytes is sent: at most a few milliseconds to decode. */
 const BATCH_BYTES = 1 << 16;

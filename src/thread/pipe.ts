@@ -12,6 +12,8 @@
 
 /** Up to this many bytes a loop over words is faster than making the views for a block copy. */
 const SHORT = 256;
+/** Of larger buffers no views are kept: they are not there for long, and words have 2^31 places. */
+const KEEP = 1 << 20;
 
 /**
  * For how long to look for what the other thread is about to write, in milliseconds: that is quicker
@@ -82,9 +84,9 @@ export class Pipe {
   readonly #bytes: Uint8Array<SharedArrayBuffer>;
   /** The same as words. */
   readonly #ring: Int32Array;
-  /** What was written from or read to last, and that as words. */
-  #other: Uint8Array | undefined;
-  #otherWords: Int32Array = new Int32Array();
+  /** What a short message was written from or read to last, and the same as words. */
+  #lastBytes: Uint8Array | undefined;
+  #lastWords: Int32Array = new Int32Array();
   readonly #written: number;
   readonly #read: number;
   readonly #full: number;
@@ -142,8 +144,8 @@ export class Pipe {
     const count = Math.min(end - start, this.space());
     if (count === 0) return 0;
     const at = position & this.#mask;
-    if (count <= SHORT && ((at | start | count | source.byteOffset) & 3) === 0) {
-      const words = this.#as(source);
+    if (count <= SHORT && isWords(source, at | start | count)) {
+      const words = this.#wordsOf(source);
       const mask = this.#mask >> 2;
       let from = start >> 2;
       for (let to = at >> 2; from < (start + count) >> 2;) this.#ring[to++ & mask] = words[from++]!;
@@ -163,8 +165,8 @@ export class Pipe {
     if (count === 0) return 0;
     const position = Atomics.load(this.#words, this.#read);
     const at = position & this.#mask;
-    if (count <= SHORT && ((at | offset | count | into.byteOffset) & 3) === 0) {
-      const words = this.#as(into);
+    if (count <= SHORT && isWords(into, at | offset | count)) {
+      const words = this.#wordsOf(into);
       const mask = this.#mask >> 2;
       let to = offset >> 2;
       for (let from = at >> 2; to < (offset + count) >> 2;) {
@@ -183,13 +185,18 @@ export class Pipe {
     return count;
   }
 
-  #as(bytes: Uint8Array): Int32Array {
-    if (this.#other !== bytes) {
-      this.#other = bytes;
-      this.#otherWords = wordsOf(bytes);
+  #wordsOf(bytes: Uint8Array): Int32Array {
+    if (this.#lastBytes !== bytes) {
+      this.#lastBytes = bytes;
+      this.#lastWords = wordsOf(bytes);
     }
-    return this.#otherWords;
+    return this.#lastWords;
   }
+}
+
+/** Whether a piece can be copied word by word; `places` are its positions and length, or'ed. */
+function isWords(bytes: Uint8Array, places: number): boolean {
+  return ((places | bytes.byteOffset) & 3) === 0 && bytes.length <= KEEP;
 }
 
 function wordsOf(bytes: Uint8Array): Int32Array {

@@ -5,11 +5,11 @@
  */
 import type { HookResult, HookValue } from "../../ffi/hooks.ts";
 import { SQLITE_INTERRUPT, SQLITE_TOOBIG } from "../../ffi/result_codes.ts";
+import { clock } from "./clock.ts";
 import { BLOB, FLOAT, Inbox, INT32, INT64, NULL, type Reader, TEXT, Writer } from "./codec.ts";
 import type { Channel } from "./channel.ts";
 import { looking } from "./pipe.ts";
 import { ASKED, TOO_BIG } from "./protocol.ts";
-import { clock } from "./clock.ts";
 
 /** How long to look for the answer before sleeping, in milliseconds. */
 const SPIN = looking(0.05);

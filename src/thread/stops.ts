@@ -8,8 +8,8 @@ import { SQLITE_BUSY, SQLITE_INTERRUPT } from "../../ffi/result_codes.ts";
 import { SqliteFailure } from "../../ffi/failure.ts";
 import type { Database } from "../../ffi/sqlite.ts";
 import type { Channel } from "./channel.ts";
-import { Failure } from "./protocol.ts";
 import { clock } from "./clock.ts";
+import { Failure } from "./protocol.ts";
 
 /**
  * Milliseconds between tries for a lock, give or take a half. SQLite's own go up to 100: who has

@@ -3,9 +3,8 @@
  * long as an answer is owed.
  *
  * What is posted in one turn of the microtask queue is sent together, or right behind what was
- * posted first. Then this looks for the
- * replies a few microseconds itself, which is faster than being woken, before it leaves the rest to
- * the event loop.
+ * posted first. Then this looks for the replies a few microseconds itself, which is faster than
+ * being woken, before it leaves the rest to the event loop.
  *
  * Starting a thread takes 15-40 ms. So one that a connection is done with waits a moment for the
  * next connection.
@@ -14,10 +13,10 @@
  */
 import { clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } from "node:timers";
 import { Worker } from "node:worker_threads";
+import { clock } from "./clock.ts";
 import { Inbox, Writer } from "./codec.ts";
 import { Channel } from "./channel.ts";
 import { looking } from "./pipe.ts";
-import { clock } from "./clock.ts";
 
 /** How long to look for replies after sending, in milliseconds: at least, at most. */
 const SPIN_LEAST = looking(0.012);
@@ -160,7 +159,7 @@ export class Thread {
     if (this.#ended) return;
     this.#publish();
     this.#sentAt = clock.now(); // while the thread is at work already
-    if (this.#quick && this.#mayBlock(this.#sentAt)) this.#look();
+    if (this.#quick && this.#mayBlock(this.#sentAt)) this.#look(this.#sentAt);
     this.#await();
   };
 
@@ -188,12 +187,11 @@ export class Thread {
     return now - this.#turnStart < TURN;
   }
 
-  /** Looks for replies while they keep coming. */
-  #look(): void {
+  /** Looks for replies, from now on, while they keep coming. */
+  #look(now: number): void {
     const { replies } = this.channel;
     // A wake-up takes longer than to look a moment more for what is about to come.
     const spin = Math.min(Math.max(SPIN_LEAST, 4 * this.#usual), SPIN_MOST);
-    let now = this.#sentAt;
     for (let until = now + spin; this.#owed > 0;) {
       for (let i = 0; i < 16; i++) if (replies.available() > 0) break;
       if (replies.available() === 0) {
@@ -266,7 +264,7 @@ export class Thread {
     const now = clock.now();
     if (this.#drain(now) && this.#asked && this.#mayBlock(now)) {
       this.#asked = false;
-      this.#look(); // the next question comes soon, if one does
+      this.#look(now); // the next question comes soon, if one does
     }
     this.#await();
   };
@@ -290,7 +288,7 @@ export class Thread {
 
   #settled(now: number): void {
     this.#owed--;
-    const took = now - Math.max(this.#sentAt, this.#repliedAt);
+    const took = Math.max(0, now - Math.max(this.#sentAt, this.#repliedAt));
     this.#quick = took < QUICK;
     this.#usual += (Math.min(took, QUICK) - this.#usual) / 8;
     this.#repliedAt = now;

@@ -8,6 +8,7 @@
  */
 import { workerData } from "node:worker_threads";
 import { SqliteFailure } from "../../ffi/failure.ts";
+import { clock } from "./clock.ts";
 import type { Rows } from "./fetch.ts";
 import { Inbox, type Plain, Writer } from "./codec.ts";
 import { Channel } from "./channel.ts";
@@ -25,7 +26,6 @@ import {
 import { looking } from "./pipe.ts";
 import { BatchWriter } from "./rows.ts";
 import { Session } from "./session.ts";
-import { clock } from "./clock.ts";
 
 /** How long to look for the next request before sleeping, in milliseconds: at least, at most. */
 const SPIN_LEAST = looking(0.002);
