@@ -40,14 +40,12 @@ function stage(name: string, times: number, work: () => void): void {
 const database = Database.open(load(undefined), ":memory:", SQLITE_OPEN_READWRITE_CREATE, false);
 
 function prepare(sql: string): Statement {
-  return database.prepare(encoder.encode(sql), 0, true)[0]!;
+  return database.prepare(encoder.encode(sql), true)[0]!;
 }
 
-for (let sql = encoder.encode(SEED), at = 0; at < sql.length;) {
-  const [statement, end] = database.prepare(sql, at, false);
-  while (statement?.step());
-  statement?.finalize();
-  at = end;
+for (const statement of database.statements(encoder.encode(SEED))) {
+  while (statement.step());
+  statement.finalize();
 }
 
 const writer = new Writer();

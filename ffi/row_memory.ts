@@ -86,7 +86,7 @@ export class RowMemory {
 
   static #probe(database: Database): number {
     const { library } = database;
-    const [statement] = database.prepare(SAMPLE, 0, false);
+    const [statement] = database.prepare(SAMPLE, false);
     try {
       statement!.step();
       const stride = distance(library, statement!.handle, 1);

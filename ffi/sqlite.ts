@@ -14,7 +14,7 @@ import {
 } from "./constants.ts";
 import { SqliteFailure } from "./failure.ts";
 import { cString, type Library, VARIADIC_ON_STACK } from "./libsqlite3.ts";
-import { NativeBuffer } from "./memory.ts";
+import { NativeBuffer, plus } from "./memory.ts";
 import { SQLITE_ERROR, SQLITE_NOMEM, SQLITE_OK } from "./result_codes.ts";
 import { RowMemory } from "./row_memory.ts";
 import { runtime } from "./runtime.ts";
@@ -141,32 +141,52 @@ export class Database {
   }
 
   /**
-   * Compiles the first statement of the UTF-8 text from `start`. Returns it, or null when there
-   * is none but blanks and comments, and the offset of what follows it.
+   * Compiles the first statement of the UTF-8 text. Returns it, or null when there is none but
+   * blanks and comments, and the offset of what follows it.
    */
-  prepare(sql: Uint8Array, start: number, persistent: boolean): [Statement | null, number] {
+  prepare(sql: Uint8Array, persistent: boolean): [Statement | null, number] {
+    return this.#compile(this.#values.hold(withNul(sql)), 0, sql.length, persistent);
+  }
+
+  /** The statements of a text, each compiled when the one before has been run. */
+  *statements(sql: Uint8Array): Generator<Statement, void, void> {
+    const text = new NativeBuffer(this.library); // of its own: they may be many, and take a while
+    try {
+      const address = text.hold(withNul(sql));
+      for (let at = 0; at < sql.length;) {
+        const [statement, end] = this.#compile(address, at, sql.length, false);
+        at = end;
+        if (statement !== null) yield statement;
+      }
+    } finally {
+      text.free();
+    }
+  }
+
+  /** Compiles the first statement from `start` of the text at an address: one comes back. */
+  #compile(
+    text: Address,
+    start: number,
+    end: number,
+    persistent: boolean,
+  ): [Statement | null, number] {
     const { library } = this;
     const out = new BigUint64Array(2);
     const bytes = new Uint8Array(out.buffer);
-    // A pointer into the text comes back, so the text has to be at a known address. The NUL
-    // behind it saves SQLite a copy.
-    const text = new Uint8Array(sql.length - start + 1);
-    text.set(sql.subarray(start));
-    const address = this.#values.hold(text);
     const rc = library.sqlite3_prepare_v3(
       this.handle,
-      address,
-      text.length,
+      plus(text, start),
+      end - start + 1,
       persistent ? SQLITE_PREPARE_PERSISTENT : 0,
       bytes.subarray(0, 8),
       bytes.subarray(8),
     );
     if (rc !== SQLITE_OK) throw this.failure(start);
-    const end = start + Number(out[1]! - BigInt(address));
-    if (out[0] === 0n) return [null, end];
+    const next = Number(out[1]! - BigInt(text));
+    if (out[0] === 0n) return [null, next];
     const statement = runtime.address(out[0]!);
     this.#statements.add(statement);
-    return [new Statement(this, statement), end];
+    return [new Statement(this, statement), next];
   }
 
   /** Frees a statement. */
@@ -271,4 +291,11 @@ export class Database {
     const { address } = this.#progressHandler;
     this.library.sqlite3_progress_handler(this.handle, instructions, address, 0n);
   }
+}
+
+/** A text with a NUL behind it, which saves SQLite a copy. */
+function withNul(text: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(text.length + 1);
+  bytes.set(text);
+  return bytes;
 }

@@ -186,8 +186,11 @@ export class Connection<R = SqlValue[]> extends Sessions<R> implements AsyncDisp
     if (this.#core.scope.held) {
       throw new ProgrammingError("autocommit can't be set during a transaction()");
     }
+    const before = this.#settings.autocommit;
     this.#settings.autocommit = checked;
-    this.#core.client.call("setAutocommit", [checked]);
+    this.#core.client.call("setAutocommit", [checked]).then((done) => {
+      if (done === false) this.#settings.autocommit = before;
+    });
   }
 
   /** What the rows of cursors made from now on are: null for arrays, `Row`, `objectRow`, or own. */

@@ -9,7 +9,7 @@ import type { Waiting } from "./line.ts";
 import type { Scope } from "./scope.ts";
 import type { Signal } from "./thread/abort.ts";
 import { Writer } from "./thread/codec.ts";
-import type { Executed, Failure, Request } from "./thread/protocol.ts";
+import { type Executed, type Failure, type Request, requestSize } from "./thread/protocol.ts";
 import { Encoded, type Limits, writeParameters } from "./values.ts";
 
 /** Parameter sets are sent in blocks of about this many bytes. */
@@ -55,7 +55,7 @@ export class ManySender {
   readonly #sql: string;
   readonly #waiting: Waiting;
   readonly #id: number;
-  #block = new Writer();
+  #block = new Writer(2 * BLOCK_BYTES);
   #running: Promise<Executed | Failure> | null = null;
   #continued = false;
   #changed = 0;
@@ -96,11 +96,13 @@ export class ManySender {
     const continued = this.#continued;
     const before = this.#running;
     this.#running = this.#scope.send((signal) => {
+      const refusal = client.refusal(requestSize(this.#sql, block));
+      if (refusal) return Promise.resolve(refusal);
       const [known, text] = statements.get(this.#sql);
       const request: Request<"executeMany"> = [this.#id, known.slot, text, block, continued];
       return client.call("executeMany", request, undefined, signal);
     }, this.#waiting);
-    this.#block = new Writer(block.length);
+    this.#block = new Writer(2 * BLOCK_BYTES);
     this.#continued = true;
     await this.#count(before);
   }

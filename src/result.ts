@@ -12,7 +12,13 @@ import type { Scope } from "./scope.ts";
 import { onAbort, type Signal } from "./thread/abort.ts";
 import type { Receiver } from "./thread/client.ts";
 import type { Span } from "./thread/codec.ts";
-import { type ColumnList, type Executed, Failure, type Request } from "./thread/protocol.ts";
+import {
+  type ColumnList,
+  type Executed,
+  Failure,
+  type Request,
+  requestSize,
+} from "./thread/protocol.ts";
 import { type Decoding, readBatch, Undecodable } from "./thread/rows.ts";
 import type { KnownStatement } from "./thread/slots.ts";
 import { type Converter, converterOf } from "./types.ts";
@@ -36,7 +42,7 @@ export class Result implements Receiver {
   #statement: KnownStatement<ResultColumns> | undefined;
   #waiting: Waiting | undefined;
   /** How values are read, whatever the connection says. */
-  readonly #given: Decoding | undefined;
+  readonly #fixedDecoding: Decoding | undefined;
   #decoding: Decoding;
   #rows: SqlValue[][] = [];
   /** Rows that have come in, and of these the last time. */
@@ -64,7 +70,7 @@ export class Result implements Receiver {
     this.#core = core;
     this.#scope = scope;
     this.#id = core.nextResult();
-    this.#given = decoding;
+    this.#fixedDecoding = decoding;
     this.#decoding = decoding ?? core.decoding;
   }
 
@@ -136,10 +142,12 @@ export class Result implements Receiver {
     const { client, statements } = this.#core;
     this.#sql = sql;
     this.#waiting = waiting;
-    this.#decoding = this.#given ?? this.#core.decoding;
+    this.#decoding = this.#fixedDecoding ?? this.#core.decoding;
     this.#scope = this.#scope.current();
     // A text is told to the worker once, so it is looked up in the order of sending.
     const executing = this.#scope.send((signal) => {
+      const refusal = client.refusal(requestSize(sql, parameters));
+      if (refusal) return Promise.resolve(refusal);
       this.#core.tellConverters();
       const [statement, text] = statements.get(sql);
       this.#statement = statement;
@@ -290,7 +298,7 @@ export class Result implements Receiver {
     const { client } = this.#core;
     const received = this.#received;
     let sent = false;
-    this.#decoding = this.#given ?? this.#core.decoding;
+    this.#decoding = this.#fixedDecoding ?? this.#core.decoding;
     const fetch = (signal?: Signal) => {
       sent = true;
       return client.call("fetch", [this.#id, rows], this, signal);

@@ -356,3 +356,18 @@ test("a program with an open connection ends by itself", async () => {
   assert.equal(code, 0);
   assert.match(stdout, /42/);
 });
+
+test("autocommit stays what it was if setting it fails", async () => {
+  await using db = await connect(":memory:", { isolationLevel: null });
+  await db.executeScript(`PRAGMA foreign_keys = ON; CREATE TABLE p (id INTEGER PRIMARY KEY);
+    CREATE TABLE t (x REFERENCES p DEFERRABLE INITIALLY DEFERRED)`);
+  for (const before of ["legacy", false] as const) {
+    db.autocommit = before;
+    if (before === "legacy") await db.execute("BEGIN");
+    await db.execute("INSERT INTO t VALUES (7)");
+    db.autocommit = true;
+    await assert.rejects(db.execute("SELECT 1"), { code: "SQLITE_CONSTRAINT_FOREIGNKEY" });
+    assert.equal(db.autocommit, before);
+    await db.rollback();
+  }
+});

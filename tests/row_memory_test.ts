@@ -19,17 +19,15 @@ class Reader implements Disposable {
   constructor(way: "memory" | "API", script: string) {
     this.database = Database.open(load(undefined), ":memory:", READWRITE_CREATE, false);
     if (way === "API") this.database.rowMemory = null;
-    for (let sql = encoder.encode(script), at = 0; at < sql.length;) {
-      const [statement, end] = this.database.prepare(sql, at, false);
-      while (statement?.step());
-      statement?.finalize();
-      at = end;
+    for (const statement of this.database.statements(encoder.encode(script))) {
+      while (statement.step());
+      statement.finalize();
     }
   }
 
   /** All rows, as one batch. */
   batch(sql: string): Uint8Array<ArrayBuffer> {
-    const [statement] = this.database.prepare(encoder.encode(sql), 0, false);
+    const [statement] = this.database.prepare(encoder.encode(sql), false);
     const writer = new Writer();
     const batch = new BatchWriter(writer);
     batch.begin();
@@ -137,7 +135,7 @@ test("row memory: texts of a database in UTF-16", () => {
 test("row memory: a statement that is compiled again, with other columns", () => {
   const script = "CREATE TABLE t (a, b); INSERT INTO t VALUES (1, 'one'), (2, 'two')";
   using memory = new Reader("memory", script);
-  const sql = (text: string) => memory.database.prepare(encoder.encode(text), 0, false)[0]!;
+  const sql = (text: string) => memory.database.prepare(encoder.encode(text), false)[0]!;
   const select = sql("SELECT * FROM t");
   const read = () => {
     assert.ok(select.step());

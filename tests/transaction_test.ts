@@ -293,6 +293,29 @@ test("what SQLite has rolled back is not taken for committed, nor gone on with",
   assert.deepEqual(await values(db), []);
 });
 
+test("nor by blobs, changesets and whole databases", async () => {
+  await using db = await connect(":memory:");
+  await db.executeScript("CREATE TABLE t (x UNIQUE, b); INSERT INTO t VALUES (1, zeroblob(4))");
+  await using session = await db.createSession();
+  await db.execute("INSERT INTO t VALUES (2, NULL)");
+  await db.commit();
+  const changes = await session.changeset();
+  const bytes = await db.serialize();
+  await db.execute("DELETE FROM t WHERE x = 2");
+  await db.commit();
+  const gone = { code: "SQLITE_ABORT_ROLLBACK" };
+  const work = db.transaction(async (tx) => {
+    await using blob = await db.blobOpen("t", "b", 1);
+    await assert.rejects(tx.execute("INSERT OR ROLLBACK INTO t VALUES (1, NULL)"));
+    await assert.rejects(db.applyChangeset(changes), gone);
+    await assert.rejects(db.blobOpen("t", "b", 1), gone);
+    await assert.rejects(db.deserialize(bytes), gone);
+    await assert.rejects(blob.write(new Uint8Array([1])), gone);
+  });
+  await assert.rejects(work, gone);
+  assert.deepEqual(await values(db), [1]);
+});
+
 test("a COMMIT that fails is rolled back and reported, and the lock let go", async () => {
   await using db = await connect(":memory:", { isolationLevel: null });
   await db.executeScript(`PRAGMA foreign_keys = ON; CREATE TABLE p (id INTEGER PRIMARY KEY);
@@ -380,4 +403,18 @@ test("bad options are refused at once", async () => {
   }
   await using pep249 = await connect(":memory:", { autocommit: false });
   await assert.rejects(pep249.transaction(() => {}), { name: "ProgrammingError" });
+});
+
+test("executeMany in many blocks is in a transaction, whatever is committed in between", async () => {
+  await using db = await connect(":memory:");
+  await db.execute("CREATE TABLE t (x)");
+  const sets = Array.from({ length: 50_000 }, (_, i) => [i]);
+  const many = db.executeMany("INSERT INTO t VALUES (?)", sets);
+  const committed = db.commit();
+  assert.equal((await many).rowCount, sets.length);
+  await committed;
+  assert.equal(db.inTransaction, true);
+  await db.rollback();
+  const [count] = await db.executeFetchOne("SELECT count(*) FROM t") as [number];
+  assert.ok(count < sets.length, String(count));
 });

@@ -11,6 +11,7 @@ import type { RemoteDatabase } from "../../ffi/remote.ts";
 import { onAbort, type Signal } from "./abort.ts";
 import { type Answer, GONE, type Hook, type Thrown } from "./answers.ts";
 import { CANCELLABLE_CALLS, type Channel } from "./channel.ts";
+import { clock } from "./clock.ts";
 import type { Inbox, Plain } from "./codec.ts";
 import { closeOrphan } from "./orphan.ts";
 import {
@@ -28,7 +29,6 @@ import {
   type Request,
 } from "./protocol.ts";
 import { type Owner, Thread } from "./thread.ts";
-import { clock } from "./clock.ts";
 
 /** How long the end of the process may be held up to close a connection, in milliseconds. */
 const EXIT_PATIENCE = 800;
@@ -158,18 +158,20 @@ export class Client implements Owner {
       return this.lent.then(() => this.call(operation, request, receiver, signal));
     }
     if (operation === "reset") this.#thrown.delete(request[0] as number);
-    const call = this.#lastCall = this.#thread.nextCall();
     const { out } = this.#thread;
-    const at = out.begin();
+    const at = out.length;
     try {
-      out.u32(call);
+      out.begin();
+      out.u32(0);
       out.u8(OPERATION_NUMBERS[operation] | (signal ? CANCELLABLE : 0));
       out.array(request);
       out.end(at);
-    } catch (error) { // there is no memory for it, or for all that goes out at once
+    } catch (error) {
       out.length = at;
-      return Promise.resolve(new Failure("DataError", `Too large: ${(error as Error).message}`));
+      return Promise.resolve(tooLarge(error));
     }
+    const call = this.#lastCall = this.#thread.nextCall();
+    out.view.setUint32(at + 4, call, true);
     this.#thread.post(signal === undefined); // one that is aborted in this turn shall never begin
     return new Promise((resolve) => {
       const pending: Pending = {
@@ -188,6 +190,20 @@ export class Client implements Owner {
       this.#last = pending;
       if (signal) this.#heed(signal, pending);
     });
+  }
+
+  /** Makes room for a request of so many bytes; returns why there is none. */
+  refusal(bytes: number): Failure | null {
+    const { out } = this.#thread;
+    const at = out.length;
+    try {
+      out.reserve(bytes);
+      return null;
+    } catch (error) {
+      return tooLarge(error);
+    } finally {
+      out.length = at;
+    }
   }
 
   /** Since when a transaction is open; null when none is. */
@@ -325,7 +341,7 @@ export class Client implements Owner {
       this.asking--;
       if (!asker || asker.answered) return; // nobody waits for it any more
       if (thrown) asker.thrown ??= thrown;
-      if (question === 0) return; // nor for this
+      if (question === 0) return; // the hook was only told, not asked
       this.#thread.answer((out) => {
         out.u32(question);
         out.u8(status);
@@ -405,6 +421,12 @@ export class Client implements Owner {
     clients.delete(this);
     if (clients.size === 0) process.off("exit", closeAll);
   }
+}
+
+/** There is no memory for a request, or for all that are to go out. */
+function tooLarge(error: unknown): Failure {
+  if (!(error instanceof RangeError)) throw error;
+  return new Failure("DataError", `Too large: ${error.message}`);
 }
 
 function failureOf(

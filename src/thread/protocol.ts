@@ -173,7 +173,8 @@ export interface Operations
   /** Columns of these types are read as the bytes of their text or blob. */
   setConverters(keys: readonly string[]): null;
   setIsolationLevel(level: IsolationLevel): null;
-  setAutocommit(autocommit: Autocommit): null;
+  /** False when that has failed, so that it stays what it was. */
+  setAutocommit(autocommit: Autocommit): boolean;
   close(): null;
 }
 
@@ -188,6 +189,14 @@ export type PartOperations =
 export type Operation = keyof Operations;
 export type Request<O extends Operation> = Parameters<Operations[O]>;
 export type Reply<O extends Operation> = Awaited<ReturnType<Operations[O]>>;
+
+/**
+ * Bytes of a statement's request at most. Whether there is memory for it has to be known before the
+ * statement cache takes its text for told.
+ */
+export function requestSize(sql: string, parameters: Span): number {
+  return 3 * sql.length + parameters.length + 64;
+}
 
 /** The operations by the number that stands for them in a message. */
 export const OPERATIONS = [

@@ -12,8 +12,8 @@
  */
 import type { Database } from "../../ffi/sqlite.ts";
 import type { Statement } from "../../ffi/statement.ts";
-import type { Stops } from "./stops.ts";
 import { clock } from "./clock.ts";
+import type { Stops } from "./stops.ts";
 
 /** How long the lock is kept at most, in milliseconds: others may be waiting to write. */
 const LONGEST = 1;
@@ -50,7 +50,7 @@ export class SharedReads {
     try {
       // The statement itself waits for who is in the way.
       this.#stops.within(0, () => {
-        this.#statement ??= this.#database.prepare(ANYTHING, 0, true)[0];
+        this.#statement ??= this.#database.prepare(ANYTHING, true)[0];
         this.#held = this.#statement!.step();
       });
     } catch {

@@ -38,6 +38,13 @@ import { Types } from "./types.ts";
 /** Values larger than this are not kept bound once their statement has run. */
 const LARGE_PARAMETERS = 1 << 16;
 const encoder = new TextEncoder();
+/** What changes the database other than by a statement. */
+const WRITING: ReadonlySet<Operation> = new Set([
+  "openBlob",
+  "writeBlob",
+  "deserialize",
+  "applyChangeset",
+]);
 const NO_RESULT: Executed = [true, -1, null, null];
 
 export class Session implements Omit<Operations, "open" | keyof PartOperations> {
@@ -112,8 +119,9 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     }
   }
 
-  /** Who performs an operation. */
+  /** Who performs an operation. Throws when it counts on a transaction that is gone. */
   performer(operation: Operation): object {
+    if (this.#transaction === "lost" && WRITING.has(operation)) throw lost();
     return operation in this ? this : this.#parts.find((part) => operation in part)!;
   }
 
@@ -198,7 +206,7 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     else if (this.#failed.has(result)) return NO_RESULT;
     try {
       this.#admit();
-      const changed = this.#executeSets(this.#slots.prepare(slot, sql), sets, continued);
+      const changed = this.#executeSets(this.#slots.prepare(slot, sql), sets);
       return [true, changed, null, null];
     } catch (error) {
       this.#failed.add(result);
@@ -206,7 +214,7 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     }
   }
 
-  #executeSets(prepared: Prepared, sets: Span, continued: boolean): number {
+  #executeSets(prepared: Prepared, sets: Span): number {
     const { statement } = prepared;
     if (statement === null) return -1;
     prepared.busy = true;
@@ -214,7 +222,7 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
       if (!prepared.isDml && !prepared.inserts) {
         throw new Failure("ProgrammingError", "executeMany() can only execute DML statements.");
       }
-      if (!continued) this.#beginImplicitly(prepared);
+      this.#beginImplicitly(prepared); // another call may have committed since the last block
       const reader = new ParameterReader(this.database, sets);
       let changed = 0;
       while (reader.at < reader.end) {
@@ -348,14 +356,13 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     return null;
   }
 
-  setAutocommit(autocommit: Autocommit): null {
-    this.#owing(() => {
+  setAutocommit(autocommit: Autocommit): boolean {
+    return this.#owing(() => {
       const open = !this.database.autocommit();
       if (autocommit === true && open) this.#run("COMMIT");
       if (autocommit === false && !open) this.#run("BEGIN");
       this.#autocommit = autocommit;
     });
-    return null;
   }
 
   /** Ends what is open; SQLite rolls back what is not committed. */
@@ -383,12 +390,14 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     return null;
   }
 
-  /** For a setter, whose failure the next call has to say. */
-  #owing(work: () => void): void {
+  /** For a setter, whose failure the next call has to say. Returns whether there is none. */
+  #owing(work: () => void): boolean {
     try {
       work();
+      return true;
     } catch (error) {
       this.#owed = this.explain(error);
+      return false;
     }
   }
 
@@ -406,13 +415,9 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
 
   /** Runs statements to their ends, whatever rows they have. */
   #run(sql: string): void {
-    const bytes = encoder.encode(sql);
-    for (let at = 0; at < bytes.length;) {
-      this.#stops.check();
-      const [statement, end] = this.database.prepare(bytes, at, false);
-      at = end;
-      if (statement === null) continue;
+    for (const statement of this.database.statements(encoder.encode(sql))) {
       try {
+        this.#stops.check();
         while (statement.step());
       } finally {
         statement.finalize();

@@ -35,7 +35,7 @@ export class Prepared {
   #reprepared = 0;
 
   constructor(database: Database, sql: Uint8Array, kept: boolean) {
-    const [statement, end] = database.prepare(sql, 0, kept);
+    const [statement, end] = database.prepare(sql, kept);
     if (skipBlank(sql, end) < sql.length) {
       statement?.finalize();
       throw new Failure("ProgrammingError", "You can only execute one statement at a time.");
@@ -82,7 +82,6 @@ export class Prepared {
 
   /** Takes note if the step before had SQLite compile the statement again. */
   refresh(): void {
-    if (this.statement!.columnCount === 0) return; // and never will have any
     const reprepared = this.statement!.reprepared();
     if (reprepared === this.#reprepared) return;
     this.#reprepared = reprepared;
