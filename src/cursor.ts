@@ -154,8 +154,8 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
 
   /**
    * Runs one INSERT, UPDATE, DELETE or REPLACE with each of the parameter sets. The sets are read
-   * as they are sent, the first 64 KiB of them now. Stops at the first failure; what was done
-   * before stays.
+   * as they are sent, the first 64 KiB of them now; behind these, what is called meanwhile may run
+   * in between. Stops at the first failure; what was done before stays.
    */
   executeMany(
     sql: string,

@@ -181,7 +181,9 @@ export function checkDatabase(database: unknown, uri: boolean): string {
 export interface CallOptions {
   /**
    * Ends the call, which then rejects with the signal's reason: one that has not begun never runs,
-   * one that runs is interrupted, and nothing else is. Holds for the rows of a result as well.
+   * one that runs is interrupted, and no other call is. Holds for the rows of a result as well. If
+   * SQLite does not notice for 50 ms, in the middle of counting all rows, say, results that are half
+   * read on the connection end as well.
    */
   signal?: AbortSignal | undefined;
 }
