@@ -2,7 +2,8 @@
  * Values and messages as bytes.
  *
  * A message is a length, then self-describing values: a tag each, and what the tag says; then up to
- * three bytes of no meaning, since it has whole words. The same tags serve for parameters and for the cells of a row (see rows.ts).
+ * three bytes of no meaning, since it has whole words. The same tags serve for parameters and for
+ * the cells of a row (see rows.ts).
  *
  * @module
  */
@@ -116,7 +117,7 @@ export class Writer {
     return this.reserve(4);
   }
 
-  /** Ends the message that begins there. */
+  /** Ends the message that begins there, with the four bytes for its length. */
   end(at: number): void {
     this.reserve(-this.length & 3);
     this.view.setUint32(at, this.length - at - 4, true);
