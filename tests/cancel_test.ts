@@ -399,6 +399,17 @@ test("so do commit() and fetches, which leave the transaction and other rows alo
   assert.deepEqual(await values(db), []);
 });
 
+test("one that is aborted in its own turn never runs, though nothing else is to be done", async () => {
+  await using db = await table();
+  for (let i = 0; i < 300; i++) {
+    const controller = new AbortController();
+    const call = db.execute(INSERT, ["never"], { signal: controller.signal });
+    controller.abort(i);
+    assert.equal(await call.then(() => "done", (error) => error), i);
+  }
+  assert.deepEqual(await values(db), []);
+});
+
 test("executeMany of an iterable that never yields rejects at once", async () => {
   await using db = await table();
   await db.transaction(async (tx) => {
