@@ -130,6 +130,8 @@ const forgotten = new FinalizationRegistry<[core: Core, filename: string]>(([cor
 export class Connection<R = SqlValue[]> extends Sessions<R> implements AsyncDisposable {
   readonly #core: Core;
   readonly #settings: Settings;
+  /** The last setting of `autocommit`. */
+  #setting: unknown;
   #closing: Promise<void> | undefined;
 
   /** Made by `connect`. */
@@ -186,10 +188,11 @@ export class Connection<R = SqlValue[]> extends Sessions<R> implements AsyncDisp
     if (this.#core.scope.held) {
       throw new ProgrammingError("autocommit can't be set during a transaction()");
     }
-    const before = this.#settings.autocommit;
     this.#settings.autocommit = checked;
-    this.#core.client.call("setAutocommit", [checked]).then((done) => {
-      if (done === false) this.#settings.autocommit = before;
+    const setting = this.#setting = this.#core.client.call("setAutocommit", [checked]);
+    setting.then((inForce) => {
+      if (setting !== this.#setting || inForce instanceof Failure) return;
+      this.#settings.autocommit = inForce;
     });
   }
 

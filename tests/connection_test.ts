@@ -370,4 +370,9 @@ test("autocommit stays what it was if setting it fails", async () => {
     assert.equal(db.autocommit, before);
     await db.rollback();
   }
+  await db.execute("INSERT INTO t VALUES (7)");
+  db.autocommit = true;
+  db.autocommit = "legacy"; // which succeeds, whatever comes of the one before
+  await assert.rejects(db.execute("SELECT 1"), { code: "SQLITE_CONSTRAINT_FOREIGNKEY" });
+  assert.equal(db.autocommit, "legacy");
 });

@@ -173,8 +173,8 @@ export interface Operations
   /** Columns of these types are read as the bytes of their text or blob. */
   setConverters(keys: readonly string[]): null;
   setIsolationLevel(level: IsolationLevel): null;
-  /** False when that has failed, so that it stays what it was. */
-  setAutocommit(autocommit: Autocommit): boolean;
+  /** What is in force then: what was before, if it has failed. */
+  setAutocommit(autocommit: Autocommit): Autocommit;
   close(): null;
 }
 

@@ -356,13 +356,14 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     return null;
   }
 
-  setAutocommit(autocommit: Autocommit): boolean {
-    return this.#owing(() => {
+  setAutocommit(autocommit: Autocommit): Autocommit {
+    this.#owing(() => {
       const open = !this.database.autocommit();
       if (autocommit === true && open) this.#run("COMMIT");
       if (autocommit === false && !open) this.#run("BEGIN");
       this.#autocommit = autocommit;
     });
+    return this.#autocommit;
   }
 
   /** Ends what is open; SQLite rolls back what is not committed. */
@@ -390,14 +391,12 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     return null;
   }
 
-  /** For a setter, whose failure the next call has to say. Returns whether there is none. */
-  #owing(work: () => void): boolean {
+  /** For a setter, whose failure the next call has to say. */
+  #owing(work: () => void): void {
     try {
       work();
-      return true;
     } catch (error) {
       this.#owed = this.explain(error);
-      return false;
     }
   }
 
