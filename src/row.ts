@@ -83,6 +83,12 @@ export class Row implements Iterable<SqlValue> {
   /** A value by index. */
   readonly [index: number]: SqlValue;
 
+  // Before there is any row: in JavaScriptCore the first such getter of a prototype that is in use
+  // makes every array of the program several times slower.
+  static {
+    Row.#widen(1);
+  }
+
   constructor(cursor: Described, values: readonly SqlValue[]) {
     this.#values = values;
     this.#description = cursor.description ?? [];

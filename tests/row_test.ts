@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import process from "node:process";
 import { test } from "node:test";
 import { connect, type Connection, type ConnectOptions, objectRow, Row } from "../mod.ts";
 
@@ -28,6 +29,16 @@ test("Row gives its values by index", async () => {
   assert.deepEqual([row.at(0), row.at(-1), row.at(-3), row.at(3)], [1, "c", 1, undefined]);
   assert.deepEqual([row.get(1), row.get(-1)], [null, "c"]);
   for (const index of [3, -4, 0.5, NaN, 2 ** 53]) assert.throws(() => row.get(index), RangeError);
+});
+
+test("Row leaves the arrays of a program in Bun as quick as they were", async () => {
+  const name = "bun:jsc"; // only there; no other engine has a slow kind for all arrays
+  const jsc = process.versions.bun ? await import(name) : undefined;
+  const kind = () => /ArrayWith\w+/.exec(jsc?.jscDescribe([1, "a"]) ?? "")?.[0];
+  await using db = await connectRow();
+  const row = await one(db, "SELECT 1, 2, 3, 4, 5, 6, 7, 8");
+  assert.equal(row[7], 8);
+  assert.equal(kind(), jsc && "ArrayWithContiguous");
 });
 
 test("Row.get() finds a column by name, ASCII case aside, the first of several", async () => {
