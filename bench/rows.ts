@@ -220,8 +220,12 @@ class Digest {
   }
 
   row(row: Row): void {
-    const [id, x, name, n] = [row.at(0), row.at(1), row.at(2), row.at(3)];
-    this.#add(id as number, x as number, name as string, n as number);
+    this.#add(
+      row.at(0) as number,
+      row.at(1) as number,
+      row.at(2) as string,
+      row.at(3) as number,
+    );
   }
 
   #add(id: number, x: number, name: string, n: number): void {
