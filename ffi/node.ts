@@ -19,6 +19,7 @@ interface NodeFfi {
       unregisterCallback(address: bigint): void;
     };
   };
+  toArrayBuffer(address: bigint, length: number, copy: boolean): ArrayBuffer;
 }
 interface NodeSignature {
   arguments: string[];
@@ -33,8 +34,9 @@ interface Koffi {
   register(body: unknown, type: unknown): unknown;
   address(pointer: unknown): bigint | number;
   unregister(pointer: unknown): void;
+  view(address: number, length: number): ArrayBuffer;
 }
-type Backend = Pick<Runtime, "dlopen" | "callback" | "address">;
+type Backend = Pick<Runtime, "dlopen" | "callback" | "address" | "view">;
 type Foreign = (...parameters: unknown[]) => bigint | number;
 
 const NATIVE = {
@@ -65,6 +67,7 @@ function nodeFfi(ffi: NodeFfi): Backend {
       return { address, close: () => owner.unregisterCallback(address) };
     },
     address: BigInt,
+    view: (address, length) => ffi.toArrayBuffer(BigInt(address), length, false),
   };
 }
 
@@ -88,6 +91,7 @@ function koffiFfi(koffi: Koffi): Backend {
       };
     },
     address: Number,
+    view: (address, length) => koffi.view(address, length),
   };
 }
 
@@ -141,5 +145,6 @@ export const node: Runtime = {
   dlopen: (path, table) => (picked ??= pick()).dlopen(path, table),
   callback: (signature, body) => (picked ??= pick()).callback(signature, body),
   address: (value) => picked!.address(value),
+  view: (address, length) => picked!.view!(address, length),
   env: (name) => process.env[name],
 };

@@ -22,6 +22,7 @@ import { runtime } from "./runtime.ts";
 import type { Database } from "./sqlite.ts";
 import type { Statement } from "./statement.ts";
 import type { Address } from "./types.ts";
+import type { Windows } from "./windows.ts";
 
 // Where the parts of a value are, in bytes from its start.
 /** A double or an integer of 64 bits. */
@@ -57,19 +58,25 @@ const strides = new WeakMap<Library, number>();
 /** The values of the row that a statement stands on. */
 export class RowMemory {
   readonly #library: Library;
+  readonly #windows: Windows;
   /** Bytes from a value to the next one. */
   readonly #stride: number;
   /** Addresses are numbers in this runtime. */
   readonly #numbers = typeof runtime.address(0n) === "number";
+  /** A row's values, where no window shows them. */
   #bytes = new Uint8Array(0);
-  #view = new DataView(this.#bytes.buffer);
+  #copy: DataView = new DataView(this.#bytes.buffer);
   /** How many these are. */
   #size: Address = 0n;
+  /** Shows the row's values, from here on. */
+  #view: DataView = this.#copy;
+  #start = 0;
   /** Where the value starts whose type was asked for. */
   #at = 0;
 
-  private constructor(library: Library, stride: number) {
+  private constructor({ library, windows }: Database, stride: number) {
     this.#library = library;
+    this.#windows = windows;
     this.#stride = stride;
   }
 
@@ -81,7 +88,7 @@ export class RowMemory {
       stride = RowMemory.#probe(database);
       strides.set(library, stride);
     }
-    return stride === 0 ? null : new RowMemory(library, stride);
+    return stride === 0 ? null : new RowMemory(database, stride);
   }
 
   static #probe(database: Database): number {
@@ -91,7 +98,7 @@ export class RowMemory {
       statement!.step();
       const stride = distance(library, statement!.handle, 1);
       if (stride <= ENCODING || stride > 256 || stride % 8 !== 0) return 0;
-      return new RowMemory(library, stride).#agrees(statement!, library) ? stride : 0;
+      return new RowMemory(database, stride).#agrees(statement!, library) ? stride : 0;
     } finally {
       statement!.finalize();
     }
@@ -118,26 +125,38 @@ export class RowMemory {
 
   /** Whether the values of the row that a statement stands on follow each other: all its rows do. */
   fits(statement: Address, count: number): boolean {
+    if (count === 1) return this.#windows.usable; // else the C API takes as few calls
     return distance(this.#library, statement, count - 1) === (count - 1) * this.#stride;
   }
 
-  /** Copies the values of a row, of a statement that fits. */
+  /** Has the values of a row at hand, of a statement that fits. */
   read(statement: Address, count: number): void {
     const size = count * this.#stride;
-    if (size !== this.#bytes.length) this.#resize(size);
     const address = this.#library.sqlite3_column_value(statement, 0);
+    if (this.#windows.usable) {
+      const number = Number(address);
+      const window = this.#windows.find(number, size);
+      if (window !== null) {
+        this.#view = window.view;
+        this.#start = number - window.base | 0;
+        return;
+      }
+    }
+    if (size !== this.#bytes.length) this.#resize(size);
     this.#library.memcpy(this.#bytes, address, this.#size);
+    this.#view = this.#copy;
+    this.#start = 0;
   }
 
   #resize(size: number): void {
     this.#bytes = new Uint8Array(size);
-    this.#view = new DataView(this.#bytes.buffer);
+    this.#copy = new DataView(this.#bytes.buffer);
     this.#size = runtime.address(size);
   }
 
   /** A value's type, or 0 if the C API has to be asked for it and for the value. */
   type(column: number): number {
-    const at = this.#at = column * this.#stride;
+    const at = this.#at = this.#start + column * this.#stride;
     switch (this.#view.getUint16(at + FLAGS, true) & MEM_KINDS) {
       case MEM_INT:
         return SQLITE_INTEGER;
@@ -171,9 +190,12 @@ export class RowMemory {
 
   /** Where a TEXT is, until the statement's next step. */
   address(): Address {
+    return this.#numbers ? this.place() : this.#view.getBigUint64(this.#at + TEXT, true);
+  }
+
+  /** The same as a number: over a bigint it would take as long as the rest of the value. */
+  place(): number {
     const at = this.#at + TEXT;
-    if (!this.#numbers) return this.#view.getBigUint64(at, true);
-    // Over a bigint this would take as long as the rest of the value.
     return this.#view.getUint32(at, true) + this.#view.getUint32(at + 4, true) * 2 ** 32;
   }
 }

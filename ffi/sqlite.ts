@@ -20,6 +20,7 @@ import { RowMemory } from "./row_memory.ts";
 import { runtime } from "./runtime.ts";
 import { Statement } from "./statement.ts";
 import type { Address, Callback } from "./types.ts";
+import { Windows } from "./windows.ts";
 
 const SQLITE_OPEN_NOMUTEX = 0x8000;
 const SQLITE_PREPARE_PERSISTENT = 0x1;
@@ -36,6 +37,8 @@ export class Database {
   readonly handle: Address;
   /** What rows may be read from without a call for each value. */
   rowMemory: RowMemory | null = null;
+  /** What SQLite's memory is seen through. */
+  readonly windows: Windows;
   readonly #values: NativeBuffer;
   readonly #statements: OpenStatements;
   #text: Address;
@@ -49,6 +52,7 @@ export class Database {
     this.handle = handle;
     this.#values = new NativeBuffer(library);
     this.#text = library.sqlite3_str_new(0n);
+    this.windows = new Windows(library);
   }
 
   /** Opens a database with the safe settings in force; `filename` is UTF-8 without NUL. */

@@ -69,6 +69,11 @@ export interface Runtime {
   callback(signature: Signature, body: (...parameters: (number | bigint)[]) => number): Callback;
   /** An address, or a size, as it is passed quickest. */
   address(value: bigint | number): Address;
+  /**
+   * Bytes in C's memory, not a copy of them, where a call takes so long that this is worth while;
+   * throws where it is not to be had.
+   */
+  view?(address: number, length: number): ArrayBuffer;
   /** An environment variable, or undefined when it is unset or may not be read. */
   env(name: string): string | undefined;
 }

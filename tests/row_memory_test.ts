@@ -52,8 +52,9 @@ function compare(script: string, ...selects: string[]): unknown[][] {
   using api = new Reader("API", script);
   const rows: unknown[][] = [];
   for (const sql of selects) {
-    const bytes = memory.batch(sql);
-    assert.deepEqual(bytes, api.batch(sql), sql);
+    const bytes = api.batch(sql);
+    // Often enough for windows to be opened, where there are any.
+    for (let i = 0; i < 20; i++) assert.deepEqual(memory.batch(sql), bytes, sql);
     rows.length = 0;
     const decoding = { integers: "auto", text: "bytes" } as const;
     readBatch(bytes, new DataView(bytes.buffer), 0, decoding, rows);

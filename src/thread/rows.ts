@@ -5,17 +5,7 @@
  * @module
  */
 import { SQLITE_BLOB, SQLITE_FLOAT, SQLITE_INTEGER, SQLITE_TEXT } from "../../ffi/datatypes.ts";
-import {
-  BLOB,
-  decodeText,
-  FLOAT,
-  INT32,
-  INT64,
-  INTEGER,
-  NULL,
-  TEXT,
-  type Writer,
-} from "./codec.ts";
+import { BLOB, decodeText, FLOAT, INT32, INT64, INTEGER, NULL, TEXT, Writer } from "./codec.ts";
 
 /** What a batch reads of the statement that stands on a row. */
 export interface Columns {
@@ -27,8 +17,8 @@ export interface Columns {
   columnDouble(column: number): number;
   columnInt64(column: number): bigint;
   columnBytes(column: number): number;
-  /** Copies a TEXT value if it fits and returns its length in any case. */
-  copyText(column: number, into: Uint8Array): number;
+  /** Copies a TEXT value and returns its length, or -1 if it goes to the text block more quickly. */
+  copyText(column: number, into: Uint8Array, at: number): number;
   /** Adds a TEXT value to a text block and returns its length. */
   appendText(column: number): number;
   /** Moves that block out. */
@@ -47,9 +37,8 @@ export class BatchWriter {
   readonly #writer: Writer;
   #start = 0;
   #textLength = 0;
-  /** The batch's first text: what a small result has is copied directly. */
-  readonly #first = new Uint8Array(256);
-  #firstLength = 0;
+  /** The first of these bytes, as far as texts have been copied; the rest is in the text block. */
+  readonly #copied = new Writer(1 << 16);
   #row: Columns | undefined;
   rowCount = 0;
 
@@ -65,7 +54,7 @@ export class BatchWriter {
   begin(): void {
     this.#start = this.#writer.reserve(HEADER);
     this.#textLength = 0;
-    this.#firstLength = 0;
+    this.#copied.length = 0;
     this.rowCount = 0;
   }
 
@@ -130,12 +119,13 @@ export class BatchWriter {
 
   /** Takes a text into the block and returns its length. */
   #addText(row: Columns, column: number): number {
-    let length = 0;
-    if (this.#textLength === 0) {
-      length = row.copyText(column, this.#first);
-      if (length <= this.#first.length) this.#firstLength = length;
-      else row.appendText(column);
-    } else length = row.appendText(column);
+    const copied = this.#copied;
+    let length = -1;
+    if (copied.length === this.#textLength) {
+      length = row.copyText(column, copied.bytes, copied.length);
+    }
+    if (length >= 0) copied.length += length;
+    else length = row.appendText(column);
     this.#textLength += length;
     return length;
   }
@@ -144,11 +134,12 @@ export class BatchWriter {
     const writer = this.#writer;
     const row = this.#row!;
     const cells = writer.length - this.#start - HEADER;
-    const at = writer.reserve(this.#textLength);
-    const end = at + this.#textLength;
-    const rest = at + this.#firstLength;
-    for (let i = at; i < rest; i++) writer.bytes[i] = this.#first[i - at]!;
-    if (rest < end) row.takeText(writer.bytes.subarray(rest, end));
+    writer.appendSpan(this.#copied.span(0));
+    const rest = this.#textLength - this.#copied.length;
+    if (rest > 0) {
+      const at = writer.reserve(rest);
+      row.takeText(writer.bytes.subarray(at, at + rest));
+    }
     writer.view.setUint32(this.#start, this.rowCount, true);
     writer.view.setUint32(this.#start + 4, row.columnCount, true);
     writer.view.setUint32(this.#start + 8, cells, true);

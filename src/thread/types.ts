@@ -93,8 +93,8 @@ export class ConvertedColumns implements Columns {
     return this.#statement.blobLength(column);
   }
 
-  copyText(column: number, into: Uint8Array): number {
-    return this.#statement.copyText(column, into);
+  copyText(column: number, into: Uint8Array, at: number): number {
+    return this.#statement.copyText(column, into, at);
   }
 
   appendText(column: number): number {
