@@ -188,7 +188,9 @@ test("virtual tables are made by an entry in the schema", async () => {
     INSERT INTO box VALUES (1, 0.5, 2.5);
   `);
   const statements = await dumpOf(db);
-  assert.deepEqual(statements, await dumpByPython(path));
+  const theirs = await dumpByPython(path);
+  // Old versions (3.11.2 is one) make plain statements of them, whose tables then exist twice.
+  if (theirs.includes("PRAGMA writable_schema=ON;")) assert.deepEqual(statements, theirs);
   assert.deepEqual(statements.slice(0, 4), [
     "BEGIN TRANSACTION;",
     "PRAGMA writable_schema=ON;",
