@@ -53,10 +53,12 @@ export class RemoteDatabase {
     extras.sqlite3_set_authorizer?.(handle, 0n, 0n);
     extras.sqlite3_trace_v2?.(handle, 0, 0n, 0n);
     // To free a statement can be to call an aggregate of the worker's: rather leave its memory.
-    if (aggregates) extras.sqlite3_exec?.(handle, ROLLBACK, 0n, 0n, 0n);
-    else {
+    if (!aggregates) {
       for (const statement of statements) library.sqlite3_finalize(runtime.address(statement));
     }
+    // While a statement is left the handle is not closed, nor its transaction ended. One that the
+    // worker had just compiled when it ended is not among those that are known.
+    extras.sqlite3_exec?.(handle, ROLLBACK, 0n, 0n, 0n);
     library.sqlite3_close_v2(handle);
   }
 }

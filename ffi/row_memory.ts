@@ -1,11 +1,11 @@
 /**
- * The values of a row, read where SQLite keeps them: two calls for all of them, instead of two or
- * three for each.
+ * The values of a row, read where SQLite keeps them: two calls for all of them, or one where a window
+ * shows them, instead of two or three for each.
  *
  * A `sqlite3_value` is opaque, so nothing about it is believed unseen. Each thread compares the
  * layout below, which 3.40 and 3.54 have, with what the C API says of a row of all kinds of
  * values; if anything differs, every row is read by the C API. So is each value that is not plainly
- * of one kind, and each BLOB. Only bytes from a row's first to its last value are copied, and these
+ * of one kind, and each BLOB. Only bytes from a row's first to its last value are read, and these
  * addresses come from SQLite.
  *
  * @module
