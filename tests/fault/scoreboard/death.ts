@@ -95,7 +95,7 @@ const states: Record<string, State> = {
 if (how === "terminate") {
   // Only from outside can a thread be ended in C. It ends by itself, since some runtimes wait.
   states["in C"] = async (db) => {
-    const query = db.execute(`${NUMBERS} SELECT count(*) FROM (SELECT i FROM n LIMIT 2000000)`);
+    const query = db.execute(`${NUMBERS} SELECT count(*) FROM (SELECT i FROM n LIMIT 500000)`);
     await pause(10);
     return [[query], ask(db)];
   };
