@@ -93,6 +93,9 @@ export class Pipe {
   readonly #mask: number;
   readonly #writer: Bell;
   readonly #reader: Bell;
+  /** Its own position each side knows: the shared one is for the other side. */
+  #writtenTo: number;
+  #readTo: number;
 
   constructor(
     words: Int32Array<SharedArrayBuffer>,
@@ -111,16 +114,18 @@ export class Pipe {
     this.#mask = bytes.length - 1;
     this.#writer = writer;
     this.#reader = reader;
+    this.#writtenTo = Atomics.load(words, written);
+    this.#readTo = Atomics.load(words, read);
   }
 
-  /** Bytes written and not read yet. Positions count up and wrap at 2^32. */
+  /** For the reader: bytes written and not read yet. Positions count up and wrap at 2^32. */
   available(): number {
-    return (Atomics.load(this.#words, this.#written) - Atomics.load(this.#words, this.#read)) | 0;
+    return (Atomics.load(this.#words, this.#written) - this.#readTo) | 0;
   }
 
-  /** Bytes that can be written now. */
+  /** For the writer: bytes that can be written now. */
   space(): number {
-    return this.#bytes.length - this.available();
+    return this.#bytes.length - ((this.#writtenTo - Atomics.load(this.#words, this.#read)) | 0);
   }
 
   /**
@@ -140,10 +145,9 @@ export class Pipe {
   }
 
   #put(source: Uint8Array, start: number, end: number): number {
-    const position = Atomics.load(this.#words, this.#written);
     const count = Math.min(end - start, this.space());
     if (count === 0) return 0;
-    const at = position & this.#mask;
+    const at = this.#writtenTo & this.#mask;
     if (count <= SHORT && isWords(source, at | start | count)) {
       const words = this.#wordsOf(source);
       const mask = this.#mask >> 2;
@@ -154,7 +158,8 @@ export class Pipe {
       this.#bytes.set(source.subarray(start, start + first), at);
       if (first < count) this.#bytes.set(source.subarray(start + first, start + count), 0);
     }
-    Atomics.store(this.#words, this.#written, (position + count) | 0);
+    this.#writtenTo = (this.#writtenTo + count) | 0;
+    Atomics.store(this.#words, this.#written, this.#writtenTo);
     this.#reader.ring();
     return count;
   }
@@ -163,8 +168,7 @@ export class Pipe {
   read(into: Uint8Array, offset: number, limit: number): number {
     const count = Math.min(this.available(), limit);
     if (count === 0) return 0;
-    const position = Atomics.load(this.#words, this.#read);
-    const at = position & this.#mask;
+    const at = this.#readTo & this.#mask;
     if (count <= SHORT && isWords(into, at | offset | count)) {
       const words = this.#wordsOf(into);
       const mask = this.#mask >> 2;
@@ -177,7 +181,8 @@ export class Pipe {
       into.set(this.#bytes.subarray(at, at + first), offset);
       if (first < count) into.set(this.#bytes.subarray(0, count - first), offset + first);
     }
-    Atomics.store(this.#words, this.#read, (position + count) | 0);
+    this.#readTo = (this.#readTo + count) | 0;
+    Atomics.store(this.#words, this.#read, this.#readTo);
     if (Atomics.load(this.#words, this.#full) === 1) {
       Atomics.store(this.#words, this.#full, 0);
       this.#writer.ring();

@@ -193,7 +193,7 @@ export class Thread {
     // A wake-up takes longer than to look a moment more for what is about to come.
     const spin = Math.min(Math.max(SPIN_LEAST, 4 * this.#usual), SPIN_MOST);
     for (let until = now + spin; this.#owed > 0;) {
-      for (let i = 0; i < 16; i++) if (replies.available() > 0) break;
+      for (let i = 0; i < 32; i++) if (replies.available() > 0) break;
       if (replies.available() === 0) {
         now = clock.now();
         if (now > until) return;
