@@ -10,6 +10,7 @@ import type { Statement } from "../ffi/statement.ts";
 import { bindParameters, ParameterReader } from "../src/thread/bind.ts";
 import { Inbox, Writer } from "../src/thread/codec.ts";
 import { Channel } from "../src/thread/channel.ts";
+import { RowQueue } from "../src/queue.ts";
 import { BatchWriter, readBatch } from "../src/thread/rows.ts";
 import { encodeParameters } from "../src/values.ts";
 import { count, quick, ROUNDS, ROWS, SEED } from "./sizes.ts";
@@ -94,8 +95,11 @@ stage("both: write to the pipe, read from it", ROWS, () => {
   }
 });
 stage("main: decode, keeping the rows", ROWS, () => {
-  const rows: unknown[][] = [];
-  for (const bytes of batches) readBatch(bytes, new DataView(bytes.buffer), 0, DECODING, rows);
+  const queue = new RowQueue<unknown>();
+  for (const bytes of batches) {
+    queue.add(readBatch(bytes, new DataView(bytes.buffer), 0, DECODING).rows);
+  }
+  queue.take(Infinity);
 });
 
 const find = prepare("SELECT name FROM big WHERE id = ?");
@@ -145,5 +149,5 @@ stageOfCall("the same, through the pipe and decoded", (call) => {
   decodeRequest();
 });
 stageOfCall("worker: bind, step, encode the row, reset", select);
-stageOfCall("main: decode the row", () => readBatch(reply, view, 0, DECODING, []));
+stageOfCall("main: decode the row", () => readBatch(reply, view, 0, DECODING));
 database.close();

@@ -346,22 +346,29 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
   }
 
   #makeAll(rows: SqlValue[][]): R[] | Promise<R[]> {
+    const result = this.#result;
     const factory = this.#rowFactory;
-    return factory === null ? rows as R[] : this.#makeInTurns(rows, factory);
+    return result.finished(factory) ? rows as R[] : this.#makeInTurns(result, rows, factory);
   }
 
-  /** Makes rows; of so many that it takes a while, with a turn for everybody else now and then. */
-  async #makeInTurns(rows: SqlValue[][], factory: RowFactoryOption<unknown>): Promise<R[]> {
-    const made: R[] = [];
+  /**
+   * Makes rows, in place; of so many that it takes a while, with a turn for everybody else now and
+   * then.
+   */
+  async #makeInTurns(
+    result: Result,
+    rows: unknown[],
+    factory: RowFactoryOption<unknown>,
+  ): Promise<R[]> {
     let start = clock.now();
-    for (const values of rows) {
-      made.push(this.#make(values, factory));
-      if ((made.length & 0xff) === 0 && clock.now() - start > TURN) {
+    for (let i = 0; i < rows.length; i++) {
+      rows[i] = this.#make(result.convert(rows[i] as SqlValue[]), factory);
+      if ((i & 0xff) === 0xff && clock.now() - start > TURN) {
         await turn();
         start = clock.now();
       }
     }
-    return made;
+    return rows as R[];
   }
 
   static {

@@ -8,6 +8,7 @@ import { DataError, OperationalError, ProgrammingError, toFailure, unwrap } from
 import { isCalledBy } from "./inside.ts";
 import { type ColumnDescription, describeColumn, type RowFactory } from "./row.ts";
 import type { Waiting } from "./line.ts";
+import { RowQueue } from "./queue.ts";
 import type { Scope } from "./scope.ts";
 import { onAbort, type Signal } from "./thread/abort.ts";
 import type { Receiver } from "./thread/client.ts";
@@ -44,16 +45,14 @@ export class Result implements Receiver {
   /** How values are read, whatever the connection says. */
   readonly #fixedDecoding: Decoding | undefined;
   #decoding: Decoding;
-  #rows: SqlValue[][] = [];
+  readonly #rows = new RowQueue<SqlValue[]>();
   /** Rows that have come in, and of these the last time. */
   #received = 0;
   #receivedLast = 0;
   /** Makes rows of what has come in, as it comes in. */
   #maker: RowFactory<unknown> | null = null;
-  /** How many it has made. */
-  #made = 0;
-  /** Index of the next row to hand out. */
-  #next = 0;
+  /** What came in before it was known what to make of it. */
+  #unmade: unknown[] = [];
   #sent = false;
   #closed = false;
   /** The signal that has ended it. */
@@ -95,7 +94,7 @@ export class Result implements Receiver {
 
   /** Rows that have come in and not been handed out. */
   get ready(): number {
-    return this.#rows.length - this.#next;
+    return this.#rows.length;
   }
 
   /** Whether the worker holds rows of it. */
@@ -113,9 +112,9 @@ export class Result implements Receiver {
     this.#maker = factory;
   }
 
-  /** Whether all rows are made. */
-  get made(): boolean {
-    return this.#maker !== null && this.#made === this.#rows.length;
+  /** Whether nothing is to be made of the rows that it hands out: neither converted nor by a factory. */
+  finished(factory: unknown): boolean {
+    return this.#converters === null && (factory === null || this.#maker !== null);
   }
 
   /** `send`, its reply awaited and taken in. */
@@ -166,7 +165,7 @@ export class Result implements Receiver {
     this.executing = null;
     const [ended, rowCount, insertedRowId, columns] = unwrap(reply, this.#sql);
     this.#learn(this.#statement!, columns);
-    this.#make();
+    this.#make(this.#unmade);
     this.rowCount = rowCount;
     this.insertedRowId = insertedRowId;
     this.#ended = ended || this.#closed;
@@ -184,19 +183,15 @@ export class Result implements Receiver {
       null;
   }
 
-  /** Makes rows of what has come in. What has to be converted is left for later. */
-  #make(): void {
+  /** Makes rows of those that have come in, in place. What has to be converted is left for later. */
+  #make(rows: unknown[]): void {
     if (this.#maker === null || this.#converters) return;
-    const rows: unknown[] = this.#rows;
-    for (; this.#made < rows.length; this.#made++) {
-      rows[this.#made] = this.#maker(this, rows[this.#made] as SqlValue[]);
-    }
+    for (let i = 0; i < rows.length; i++) rows[i] = this.#maker(this, rows[i] as SqlValue[]);
   }
 
   #abort(): void {
     this.#aborted ??= this.#waiting!.signal!;
-    this.#rows = [];
-    this.#next = 0;
+    this.#rows.clear();
     this.close();
   }
 
@@ -242,26 +237,28 @@ export class Result implements Receiver {
     }
   }
 
-  /** Up to `count` of the rows that have come in. */
+  /** Up to `count` of the rows that have come in, as they are: see `finished` and `convert`. */
   take(count: number): SqlValue[][] {
-    const all = this.#next === 0 && count >= this.#rows.length;
-    const taken = all ? this.#rows : this.#rows.slice(this.#next, this.#next + count);
-    this.#next += taken.length;
-    this.#tidy();
-    return this.#convertAll(taken);
+    return this.#rows.take(count);
   }
 
-  /** The next of the rows that have come in. */
+  /** The next of the rows that have come in, converted. */
   takeOne(): SqlValue[] | undefined {
-    if (this.#next === this.#rows.length) return undefined;
-    const row = this.#rows[this.#next++]!;
-    this.#tidy();
-    return this.#converters ? convert(row, this.#converters) : row;
+    const row = this.#rows.takeOne();
+    return row && this.convert(row);
   }
 
-  #convertAll(rows: SqlValue[][]): SqlValue[][] {
+  /** Has converters make what they make of their columns' bytes, in place; nothing is null. */
+  convert(row: SqlValue[]): SqlValue[] {
     const converters = this.#converters;
-    return converters ? rows.map((row) => convert(row, converters)) : rows;
+    if (converters === null) return row;
+    for (let i = 0; i < row.length; i++) {
+      const converter = converters[i];
+      const bytes = row[i];
+      if (converter === undefined || !(bytes instanceof Uint8Array)) continue;
+      row[i] = bytes.length === 0 ? null : converter(bytes) as SqlValue;
+    }
+    return row;
   }
 
   /** Forgets the rows that are left. Settles when the worker has, too; never rejects. */
@@ -283,14 +280,12 @@ export class Result implements Receiver {
     const early = columns !== undefined && this.executing !== null;
     if (early) this.#learn(this.#statement!, columns);
     if (this.#failure) return;
-    const { length } = this.#rows;
-    try {
-      readBatch(bytes, view, at, this.#decoding, this.#rows as unknown[][]);
-    } catch (error) {
-      this.#failure = { error };
-    }
-    this.#received += this.#rows.length - length;
-    if (early) this.#make();
+    const { rows, failure } = readBatch(bytes, view, at, this.#decoding);
+    this.#failure = failure;
+    this.#received += rows.length;
+    this.#rows.add(rows as SqlValue[][]);
+    if (early) this.#make(rows);
+    else this.#unmade = rows; // its columns come with the reply
   }
 
   /** Fetches rows. What it returns has kept it from that: all rows are still there. */
@@ -325,12 +320,6 @@ export class Result implements Receiver {
     this.onEnd?.();
     this.onEnd = null;
   }
-
-  #tidy(): void {
-    if (this.#next < this.#rows.length) return;
-    this.#rows = [];
-    this.#next = 0;
-  }
 }
 
 const NO_COLUMNS: ResultColumns = { description: null, converters: null };
@@ -343,15 +332,4 @@ function describe(columns: ColumnList): ResultColumns {
     }),
     converters: columns.some(([, , key]) => key !== null) ? columns.map(([, , key]) => key) : null,
   };
-}
-
-/** Has converters make what they make of their columns' bytes; nothing is null. */
-function convert(row: SqlValue[], converters: readonly (Converter | undefined)[]): SqlValue[] {
-  for (let i = 0; i < row.length; i++) {
-    const converter = converters[i];
-    const bytes = row[i];
-    if (converter === undefined || !(bytes instanceof Uint8Array)) continue;
-    row[i] = bytes.length === 0 ? null : converter(bytes) as SqlValue;
-  }
-  return row;
 }

@@ -50,14 +50,13 @@ class Reader implements Disposable {
 function compare(script: string, ...selects: string[]): unknown[][] {
   using memory = new Reader("memory", script);
   using api = new Reader("API", script);
-  const rows: unknown[][] = [];
+  let rows: unknown[][] = [];
   for (const sql of selects) {
     const bytes = api.batch(sql);
     // Often enough for windows to be opened, where there are any.
     for (let i = 0; i < 20; i++) assert.deepEqual(memory.batch(sql), bytes, sql);
-    rows.length = 0;
     const decoding = { integers: "auto", text: "bytes" } as const;
-    readBatch(bytes, new DataView(bytes.buffer), 0, decoding, rows);
+    ({ rows } = readBatch(bytes, new DataView(bytes.buffer), 0, decoding));
   }
   return rows;
 }

@@ -174,15 +174,36 @@ export class Undecodable extends Error {
 /** A text with more bytes than this may be too long for a string, where it is ASCII. */
 const LONGEST_STRING = 2 ** 29 - 25;
 
-/** Reads the batch at `at` and appends its rows, as arrays. All that it returns are copies. */
+/** What a batch is made of: its rows, or those before one that can't be handed out. */
+export interface Batch {
+  readonly rows: unknown[][];
+  readonly failure: { readonly error: unknown } | null;
+}
+
+/** Reads the batch at `at`, its rows as arrays. All that it returns are copies. */
 export function readBatch(
+  bytes: Uint8Array,
+  view: DataView,
+  at: number,
+  decoding: Decoding,
+): Batch {
+  const rows: unknown[][] = new Array(view.getUint32(at, true));
+  try {
+    readRows(bytes, view, at, decoding, rows);
+    return { rows, failure: null };
+  } catch (error) {
+    rows.length = rows.findIndex((row) => row === undefined);
+    return { rows, failure: { error } };
+  }
+}
+
+function readRows(
   bytes: Uint8Array,
   view: DataView,
   at: number,
   decoding: Decoding,
   rows: unknown[][],
 ): void {
-  const rowCount = view.getUint32(at, true);
   const columnCount = view.getUint32(at + 4, true);
   const cells = view.getUint32(at + 8, true);
   const textLength = view.getUint32(at + 12, true);
@@ -192,7 +213,7 @@ export function readBatch(
     : new ByteBlock(bytes, textStart, decoding.text);
   const { integers } = decoding;
   at += HEADER;
-  for (let r = 0; r < rowCount; r++) {
+  for (let r = 0; r < rows.length; r++) {
     const row: unknown[] = new Array(columnCount);
     for (let c = 0; c < columnCount; c++) {
       switch (bytes[at++]) {
@@ -232,7 +253,7 @@ export function readBatch(
           row[c] = null;
       }
     }
-    rows.push(row);
+    rows[r] = row;
   }
 }
 
