@@ -25,8 +25,8 @@ const SPIN_MOST = looking(0.06);
 const QUICK = looking(0.3);
 /** After this long, in milliseconds, timers and input get their turn, whatever comes in. */
 const TURN = 2;
-/** Likewise after this many bytes of replies. */
-const TURN_BYTES = 1 << 19;
+/** How many bytes of replies are taken in between two looks at the clock. */
+const LOOK_BYTES = 1 << 15;
 /** What a reply counts for besides its bytes. */
 const REPLY_COST = 128;
 /** While answers are owed, how often to look whether a wake-up was lost, in milliseconds. */
@@ -269,7 +269,7 @@ export class Thread {
     this.#await();
   };
 
-  /** Takes in replies, now. False when there may be more, but others shall have a turn first. */
+  /** Takes in replies, from now on. False when others shall have a turn before it goes on. */
   #drain(now: number): boolean {
     const inbox = this.#inbox;
     let bytes = 0;
@@ -278,7 +278,9 @@ export class Thread {
     while (this.#owner && inbox.next(this.channel.replies)) {
       bytes += inbox.end - inbox.at + REPLY_COST;
       if (this.#owner.take(inbox)) this.#settled(now);
-      if (bytes > TURN_BYTES) {
+      if (bytes < LOOK_BYTES) continue;
+      bytes = 0;
+      if (clock.now() - now > TURN) {
         this.#behind = true;
         return false;
       }
