@@ -7,7 +7,8 @@ import type { Core } from "./core.ts";
 import { ProgrammingError } from "./errors.ts";
 import { callFor, isPromiseLike } from "./inside.ts";
 import type { Answer, Hook } from "./thread/answers.ts";
-import { type Inbox, type Plain, Writer } from "./thread/codec.ts";
+import { type Plain, Writer } from "./thread/codec.ts";
+import type { Inbox } from "./thread/inbox.ts";
 import { ANSWERED, Failure, THREW, TOO_BIG } from "./thread/protocol.ts";
 import { encodeResult, type SqlValue } from "./values.ts";
 

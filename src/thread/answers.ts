@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { type Inbox, TEXT } from "./codec.ts";
+import { TEXT } from "./codec.ts";
+import type { Inbox } from "./inbox.ts";
 import { THREW } from "./protocol.ts";
 
 /** What a hook answers. */

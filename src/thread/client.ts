@@ -6,13 +6,14 @@
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import process from "node:process";
-import { setTimeout } from "node:timers";
 import type { RemoteDatabase } from "../../ffi/remote.ts";
-import { onAbort, type Signal } from "./abort.ts";
+import type { Signal } from "./abort.ts";
 import { type Answer, GONE, type Hook, type Thrown } from "./answers.ts";
-import { CANCELLABLE_CALLS, type Channel } from "./channel.ts";
+import { type Cancellable, type Cancellation, Cancellations } from "./cancellations.ts";
+import type { Channel } from "./channel.ts";
 import { clock } from "./clock.ts";
-import type { Inbox, Plain } from "./codec.ts";
+import type { Plain } from "./codec.ts";
+import type { Inbox } from "./inbox.ts";
 import { closeOrphan } from "./orphan.ts";
 import {
   ASKED,
@@ -32,10 +33,6 @@ import { type Owner, Thread } from "./thread.ts";
 
 /** How long the end of the process may be held up to close a connection, in milliseconds. */
 const EXIT_PATIENCE = 800;
-/** How long a cancelled call gets to notice, in milliseconds, before it is interrupted. */
-const PATIENCE = 50;
-/** How often one that can't notice is interrupted, in milliseconds. */
-const INTERRUPT_STEP = 10;
 
 /** Whom the rows of a call are for. */
 export interface Receiver {
@@ -49,29 +46,17 @@ export interface Receiver {
 type Snapshot = <T>(work: () => T) => T;
 
 /** A call without an answer. */
-interface Pending {
-  readonly call: number;
+interface Pending extends Cancellable {
   /** The one that was made after it. */
   next: Pending | undefined;
-  answered: boolean;
   readonly resolve: (reply: Plain | Failure) => void;
   readonly receiver: Receiver | undefined;
-  cancellation: Cancellation | undefined;
   /** What a hook has thrown first during the call. */
   thrown: Thrown | undefined;
   /** Runs a hook in the asynchronous context that the call was made in. */
   readonly within: Snapshot | undefined;
   /** The result whose rows it is about, or -1. */
   readonly result: number;
-}
-
-/** A call's signal, and what is to be done about it. */
-interface Cancellation {
-  readonly signal: Signal;
-  /** Listens to it no more. */
-  readonly forget: () => void;
-  /** The thread has been told. */
-  told: boolean;
 }
 
 const OPERATION_NUMBERS = Object.fromEntries(
@@ -125,14 +110,15 @@ export class Client implements Owner {
   #last: Pending | undefined;
   /** What hooks have thrown for results whose failure is still to come. */
   readonly #thrown = new Map<number, Thrown>();
-  /** Cancelled calls that are still too far behind to tell the thread so. */
-  readonly #far = new Map<number, Pending>();
+  readonly #cancellations: Cancellations = new Cancellations(
+    this.#channel,
+    () => this.#first!.call,
+    () => this.#remote?.interrupt(),
+  );
   #lastCall = -1;
   /** The call that closes the connection: nothing comes after its reply. */
   #closing = -1;
   #remote: RemoteDatabase | undefined;
-  /** Whether the thread looks by itself whether the call it runs has been cancelled. */
-  #looks = true;
   /** What every further call fails with. */
   #over: Failure | undefined;
   #crashed = false;
@@ -188,7 +174,7 @@ export class Client implements Owner {
       if (this.#last) this.#last.next = pending;
       else this.#first = pending;
       this.#last = pending;
-      if (signal) this.#heed(signal, pending);
+      if (signal) this.#cancellations.heed(signal, pending);
     });
   }
 
@@ -231,7 +217,7 @@ export class Client implements Owner {
     this.#remote = database;
     this.handle = handle;
     this.readonly = readonly;
-    this.#looks = looks;
+    this.#cancellations.looks = looks;
   }
 
   /** Interrupts what the connection runs, a wait for a lock included. */
@@ -273,8 +259,7 @@ export class Client implements Owner {
     if (!this.#first) this.#last = undefined;
     pending.next = undefined; // whoever keeps this one is not to keep all that follow
     pending.answered = true;
-    if (cancellation) this.#settle(call, cancellation);
-    if (this.#far.size > 0) this.#approach(call);
+    this.#cancellations.answered(call, cancellation);
     if (call === this.#closing) this.#retire();
     const bytes = inbox.value();
     const value = bytes instanceof Uint8Array ? bytes.slice() : bytes; // what it is a view of goes on
@@ -353,59 +338,6 @@ export class Client implements Owner {
     if ("status" in answer) finish(answer);
     else answer.then((later) => finish(question === 0 ? GONE : later)); // what is told is told
     return false;
-  }
-
-  #heed(signal: Signal, pending: Pending): void {
-    const cancel = () => this.#cancel(pending, signal);
-    pending.cancellation = { signal, forget: onAbort(signal, cancel), told: false };
-    if (signal.aborted) cancel();
-  }
-
-  #cancel(pending: Pending, signal: Signal): void {
-    const { call } = pending;
-    if (((call - this.#first!.call) >>> 0) >= CANCELLABLE_CALLS) {
-      // The thread can't have come as far as that: one can't send so many replies unread.
-      this.#far.set(call, pending);
-    } else if (this.#tell(pending)) {
-      return this.#press(pending); // its reply tells what comes of it
-    }
-    pending.resolve(cancelledBy(signal));
-  }
-
-  /** Tells the thread that a call is cancelled. Returns whether it has begun. */
-  #tell({ call, cancellation }: Pending): boolean {
-    cancellation!.told = true;
-    return this.#channel.cancel(call);
-  }
-
-  /** Another call has been answered, so another one is near enough to tell the thread of it. */
-  #approach(answered: number): void {
-    const call = (answered + CANCELLABLE_CALLS) >>> 0;
-    const pending = this.#far.get(call);
-    if (pending === undefined) return;
-    this.#far.delete(call);
-    this.#tell(pending);
-  }
-
-  /**
-   * Interrupts a cancelled call that does not notice by itself: where the thread can't look, or when
-   * SQLite is in the middle of one long instruction, like counting all rows of a table. Again and
-   * again, since SQLite takes no notice before the statement has begun.
-   */
-  #press(pending: Pending): void {
-    const step = this.#looks ? PATIENCE : INTERRUPT_STEP;
-    const press = () => {
-      if (pending.answered) return;
-      this.#channel.interrupt(() => this.#remote?.interrupt(), pending.call);
-      setTimeout(press, step).unref();
-    };
-    if (this.#looks) setTimeout(press, step).unref();
-    else press();
-  }
-
-  #settle(call: number, { forget, told }: Cancellation): void {
-    forget();
-    if (told) this.#channel.uncancel(call);
   }
 
   /** The connection is closed, or was never opened. */

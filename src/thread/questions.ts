@@ -6,7 +6,8 @@
 import type { HookResult, HookValue } from "../../ffi/hooks.ts";
 import { SQLITE_INTERRUPT, SQLITE_TOOBIG } from "../../ffi/result_codes.ts";
 import { clock } from "./clock.ts";
-import { BLOB, FLOAT, Inbox, INT32, INT64, NULL, type Reader, TEXT, Writer } from "./codec.ts";
+import { BLOB, FLOAT, INT32, INT64, NULL, type Reader, TEXT, Writer } from "./codec.ts";
+import { Inbox } from "./inbox.ts";
 import type { Channel } from "./channel.ts";
 import { looking } from "./pipe.ts";
 import { ASKED, TOO_BIG } from "./protocol.ts";

@@ -14,8 +14,9 @@
 import { clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } from "node:timers";
 import { Worker } from "node:worker_threads";
 import { clock } from "./clock.ts";
-import { Inbox, Writer } from "./codec.ts";
 import { Channel } from "./channel.ts";
+import { Writer } from "./codec.ts";
+import { Inbox } from "./inbox.ts";
 import { looking } from "./pipe.ts";
 
 /** How long to look for replies after sending, in milliseconds: at least, at most. */

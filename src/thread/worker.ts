@@ -10,8 +10,9 @@ import { workerData } from "node:worker_threads";
 import { SqliteFailure } from "../../ffi/failure.ts";
 import { clock } from "./clock.ts";
 import type { Rows } from "./fetch.ts";
-import { Inbox, type Plain, Writer } from "./codec.ts";
+import { type Plain, Writer } from "./codec.ts";
 import { Channel } from "./channel.ts";
+import { Inbox } from "./inbox.ts";
 import {
   CANCELLABLE,
   type ColumnList,
