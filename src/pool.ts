@@ -5,9 +5,9 @@
  */
 import { collationKey, functionKey } from "./callbacks.ts";
 import { connect, type Connection, coreOf } from "./connection.ts";
-import { asCursorRequest, Cursor, type CursorRequest, finish, whenRead } from "./cursor.ts";
-import { SQLITE_BUSY, SQLITE_ERROR } from "../ffi/result_codes.ts";
-import { OperationalError, ProgrammingError, SqliteError } from "./errors.ts";
+import { asCursorRequest, type Cursor, type CursorRequest, finish } from "./cursor.ts";
+import { Dispatcher } from "./dispatcher.ts";
+import { OperationalError, ProgrammingError } from "./errors.ts";
 import { hold } from "./hold.ts";
 import { isCalledBy } from "./inside.ts";
 import type { Waiting } from "./line.ts";
@@ -21,7 +21,6 @@ import {
 import { Readers } from "./readers.ts";
 import { asRequest, type Request } from "./request.ts";
 import type { Row } from "./row.ts";
-import { Routes } from "./routes.ts";
 import { Settings } from "./settings.ts";
 import type { Transaction, TransactionOptions } from "./transaction.ts";
 import { Writer } from "./writer.ts";
@@ -45,17 +44,6 @@ export interface PoolStats {
   readonly writing: boolean;
   /** How many wait for the writer. */
   readonly waitingWrites: number;
-}
-
-/** What is done with a connection. */
-type Run<R, T> = (connection: Connection<R>) => Promise<T>;
-
-/** A statement to be run, on the connection that it turns out to be for. */
-interface Call<R, T> {
-  readonly sql: string;
-  readonly parameters: SqlParameters | undefined;
-  readonly waiting: Waiting;
-  readonly run: Run<R, T>;
 }
 
 const CLOSED = "Cannot operate on a closed pool.";
@@ -136,13 +124,11 @@ async function journalMode<R>(writer: Connection<R>, readonly: boolean): Promise
  */
 export class Pool<R = SqlValue[]> implements AsyncDisposable {
   readonly #readers: Readers<R>;
-  readonly #routes = new Routes();
   readonly #settings = new Settings<R>();
   readonly #writer: Writer<R>;
+  readonly #dispatcher: Dispatcher<R>;
   /** Calls that have not ended. */
   readonly #calls = new Set<Promise<unknown>>();
-  /** Cursors of readers that are not read to their ends. */
-  readonly #unread = new Set<WeakRef<Cursor<R>>>();
   #closing: Promise<void> | undefined;
 
   /** Made by `createPool`. */
@@ -153,6 +139,7 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
   ) {
     this.#writer = new Writer(writer, connect && (() => this.#open(connect(false))));
     this.#readers = new Readers(connect ? readers : 0, () => this.#open(connect!(true)));
+    this.#dispatcher = new Dispatcher(this.#readers, this.#writer, this.#settings);
   }
 
   /** Whether `close` has been called. */
@@ -319,7 +306,7 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
   async #close(): Promise<void> {
     while (this.#calls.size > 0) {
       // Who waits for a reader shall not wait for rows that nobody will fetch.
-      for (const cursor of this.#unread) cursor.deref()?.close();
+      this.#dispatcher.closeUnread();
       await Promise.allSettled(this.#calls);
     }
     // The writer last: one who can only read could not remove the write-ahead log.
@@ -395,72 +382,8 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
       ? undefined
       : new Encoded(parameters, limits) as unknown as SqlParameters;
     const runOn = (connection: Connection<R>) => run(connection, encoded);
-    return await this.#count(this.#dispatch({ sql, parameters: encoded, waiting, run: runOn }));
-  }
-
-  #dispatch<T>(call: Call<R, T>): Promise<T> {
-    const { sql, run } = call;
-    if (this.#writer.held) return this.#writer.use(run);
-    const route = this.#routes.of(sql);
-    if (route === "refuse") {
-      throw new ProgrammingError("A pool's transactions are made by transaction()", { sql });
-    }
-    if (route === "all") return this.#everywhere(call);
-    if (route === "write" || this.#readers.most === 0) return this.#writer.use(run);
-    return this.#maybeOnReader(call, route === "read");
-  }
-
-  /** Runs a statement on a reader if it reads only, which SQLite is asked once. */
-  async #maybeOnReader<T>({ sql, waiting, run }: Call<R, T>, reads: boolean): Promise<T> {
-    const current = this.#readers.current();
-    const reader = current ?? await this.#readers.borrow(waiting);
-    let unread = false;
-    let wrong: unknown;
-    try {
-      await this.#settings.settle(reader);
-      if (reads || await this.#routes.ask(sql, reader)) {
-        const value = await run(reader);
-        unread = !current && value instanceof Cursor && this.#keepUntilRead(value, reader);
-        return value;
-      }
-    } catch (error) {
-      if (!mayDoElsewhere(error)) throw error;
-      wrong = error;
-    } finally {
-      if (!current && !unread) this.#readers.giveBack(reader);
-    }
-    return await this.#insteadOnWriter(run, wrong);
-  }
-
-  /** What a reader does not know, the writer may: a temporary table, say. */
-  async #insteadOnWriter<T>(run: Run<R, T>, wrong: unknown): Promise<T> {
-    try {
-      return await this.#writer.use(run);
-    } catch (error) {
-      // That it is busy says less than what was wrong at first.
-      throw wrong && error instanceof SqliteError && error.errno === SQLITE_BUSY ? wrong : error;
-    }
-  }
-
-  /** Keeps a reader lent while rows of the cursor are left; false when none are. */
-  #keepUntilRead(cursor: Cursor<R>, reader: Connection<R>): boolean {
-    const unread = new WeakRef(cursor);
-    const open = whenRead(cursor, () => {
-      this.#unread.delete(unread);
-      this.#readers.giveBack(reader);
-    });
-    if (open) this.#unread.add(unread);
-    if (open && this.#closing) cursor.close();
-    return open;
-  }
-
-  /** Runs a statement on the writer now and on every other connection before its next use. */
-  #everywhere<T>({ sql, parameters, run }: Call<R, T>): Promise<T> {
-    return this.#writer.use(async (writer) => {
-      const value = await run(writer);
-      this.#settings.addStatement(sql, parameters, writer);
-      return value;
-    });
+    const call = { sql, parameters: encoded, waiting, run: runOn };
+    return await this.#count(this.#dispatcher.dispatch(call));
   }
 
   /** Does something with the writer now and with every other connection before its next use. */
@@ -491,11 +414,6 @@ export class Pool<R = SqlValue[]> implements AsyncDisposable {
       this.#calls.delete(call);
     }
   }
-}
-
-/** Whether a statement that fails on a reader may be understood by the writer. */
-function mayDoElsewhere(error: unknown): boolean {
-  return error instanceof SqliteError && error.errno === SQLITE_ERROR;
 }
 
 /** A cursor that runs nothing else, since what it runs on is the pool's. */

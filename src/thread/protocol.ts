@@ -38,6 +38,28 @@ export type Executed = readonly [
   columns: ColumnList | null,
 ];
 
+/** Transactions. */
+export interface TransactionOperations {
+  commit(): null;
+  rollback(): null;
+  /**
+   * Begins a transaction, waiting at most `timeout` milliseconds for other connections. False when
+   * one is open already.
+   */
+  begin(mode: string, timeout: number): boolean;
+  /** Ends the transaction that `begin` began. */
+  end(command: "COMMIT" | "ROLLBACK"): null;
+  /** Sets or releases a savepoint. */
+  control(sql: string): null;
+  /** Goes back to a savepoint, whatever comes in between. */
+  undo(sql: string): null;
+  /** Ends results from that one on and, if one is open, the transaction: for whoever comes next. */
+  tidy(since: number): null;
+  setIsolationLevel(level: IsolationLevel): null;
+  /** What is in force then: what was before, if it has failed. */
+  setAutocommit(autocommit: Autocommit): Autocommit;
+}
+
 /** What concerns the connection as a whole. */
 export interface ControlOperations {
   /** Sets a limit, or with -1 only asks; the value it had. */
@@ -115,7 +137,13 @@ export interface BackupOperations {
  * read to their end.
  */
 export interface Operations
-  extends ControlOperations, BlobOperations, BackupOperations, HookOperations, SessionOperations {
+  extends
+    TransactionOperations,
+    ControlOperations,
+    BlobOperations,
+    BackupOperations,
+    HookOperations,
+    SessionOperations {
   open(
     filename: string,
     flags: number,
@@ -153,33 +181,16 @@ export interface Operations
   fetch(result: number, rows: number): boolean;
   /** Forgets the rest of a result. */
   reset(result: number): null;
-  commit(): null;
-  rollback(): null;
-  /**
-   * Begins a transaction, waiting at most `timeout` milliseconds for other connections. False when
-   * one is open already.
-   */
-  begin(mode: string, timeout: number): boolean;
-  /** Ends the transaction that `begin` began. */
-  end(command: "COMMIT" | "ROLLBACK"): null;
-  /** Sets or releases a savepoint. */
-  control(sql: string): null;
-  /** Goes back to a savepoint, whatever comes in between. */
-  undo(sql: string): null;
   /** Whether a statement reads only, as SQLite says; it is not run. */
   isReadonly(sql: string): boolean;
-  /** Ends results from that one on and, if one is open, the transaction: for whoever comes next. */
-  tidy(since: number): null;
   /** Columns of these types are read as the bytes of their text or blob. */
   setConverters(keys: readonly string[]): null;
-  setIsolationLevel(level: IsolationLevel): null;
-  /** What is in force then: what was before, if it has failed. */
-  setAutocommit(autocommit: Autocommit): Autocommit;
   close(): null;
 }
 
 /** Those that have classes of their own. */
 export type PartOperations =
+  & TransactionOperations
   & ControlOperations
   & BlobOperations
   & BackupOperations

@@ -6,8 +6,6 @@
 import { SQLITE_LIMIT_LENGTH, SQLITE_LIMIT_SQL_LENGTH } from "../../ffi/constants.ts";
 import { toInteger } from "../../ffi/datatypes.ts";
 import { load } from "../../ffi/libsqlite3.ts";
-import { SQLITE_ABORT_ROLLBACK, SQLITE_INTERRUPT } from "../../ffi/result_codes.ts";
-import { SqliteFailure } from "../../ffi/failure.ts";
 import { Database } from "../../ffi/sqlite.ts";
 import { Addresses } from "./addresses.ts";
 import { bindParameters, ParameterReader } from "./bind.ts";
@@ -23,36 +21,26 @@ import { type Incoming, SharedReads } from "./reads.ts";
 import type { Channel } from "./channel.ts";
 import {
   ALL,
-  type Autocommit,
   type Executed,
   Failure,
-  type IsolationLevel,
   type Operation,
   type Operations,
   type PartOperations,
 } from "./protocol.ts";
-import { type Prepared, type Run, Slots } from "./statements.ts";
-import { interruption, Stops } from "./stops.ts";
+import { Scripts } from "./scripts.ts";
+import { type Prepared, Results, type Run, Slots } from "./statements.ts";
+import { Stops } from "./stops.ts";
+import { Transactions } from "./transactions.ts";
 import { Types } from "./types.ts";
 
 /** Values larger than this are not kept bound once their statement has run. */
 const LARGE_PARAMETERS = 1 << 16;
-const encoder = new TextEncoder();
-/** What changes the database other than by a statement. */
-const WRITING: ReadonlySet<Operation> = new Set([
-  "openBlob",
-  "writeBlob",
-  "deserialize",
-  "applyChangeset",
-]);
 const NO_RESULT: Executed = [true, -1, null, null];
 
 export class Session implements Omit<Operations, "open" | keyof PartOperations> {
   readonly database: Database;
   /** What the `open` operation replies. */
   readonly opened: ReturnType<Operations["open"]>;
-  /** Rows changed since the opening. */
-  totalChanges = 0;
   /** The lock that statements share which only read. */
   readonly reads: SharedReads;
   readonly #blobs: Blobs;
@@ -66,15 +54,11 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
   readonly #rows: Rows;
   readonly #slots: Slots;
   readonly #types: Types;
-  readonly #runs = new Map<number, Run>();
+  readonly #scripts: Scripts;
+  readonly #results: Results;
+  readonly #transactions: Transactions;
   /** Results whose executeMany has failed: what was sent of it behind is not done. */
   readonly #failed = new Set<number>();
-  #isolationLevel: IsolationLevel;
-  #autocommit: Autocommit;
-  /** The transaction that `begin` began, if it is still on, or that SQLite has rolled back. */
-  #transaction: "none" | "open" | "lost" = "none";
-  /** What a setter failed with: nobody waits for a setter, so the next call says it. */
-  #owed: unknown;
   /** `explain`, to be handed on. */
   readonly #explain = (error: unknown): unknown => this.explain(error);
 
@@ -97,14 +81,13 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     this.#backups = new Backups(this.database, this.#stops);
     this.#questions = new Questions(channel, () => this.#stops.stopped);
     this.#hooks = new ThreadHooks(this.database, this.#questions, this.#stops);
-    const changed = () => void this.#countChanges();
+    this.#scripts = new Scripts(this.database, this.#stops, this.#hooks);
+    this.#results = new Results(this.reads);
+    const changed = () => void this.#scripts.countChanges();
     this.#sessions = new ThreadSessions(this.database, this.#questions, this.#stops, changed);
     const control = new Control(this.database, () => this.#backups.any);
-    this.#parts = [control, this.#blobs, this.#backups, this.#hooks, this.#sessions];
     this.#slots = new Slots(this.database);
     this.#types = new Types(detect);
-    this.#isolationLevel = isolationLevel;
-    this.#autocommit = autocommit;
     this.opened = [
       this.database.handle,
       this.database.limit(SQLITE_LIMIT_LENGTH, -1),
@@ -112,41 +95,48 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
       this.#stops.looks,
     ];
     try {
-      if (autocommit === false) this.#run("BEGIN");
+      this.#transactions = new Transactions(
+        this.database,
+        this.#stops,
+        this.#scripts,
+        this.#results,
+        isolationLevel,
+        autocommit,
+      );
     } catch (error) {
       this.database.close();
       throw error;
     }
+    this.#parts = [
+      this.#transactions,
+      control,
+      this.#blobs,
+      this.#backups,
+      this.#hooks,
+      this.#sessions,
+    ];
+  }
+
+  /** Rows changed since the opening. */
+  get totalChanges(): number {
+    return this.#scripts.totalChanges;
   }
 
   /** Who performs an operation. Throws when it counts on a transaction that is gone. */
   performer(operation: Operation): object {
-    if (this.#transaction === "lost" && WRITING.has(operation)) throw lost();
+    this.#transactions.admitOther(operation);
     return operation in this ? this : this.#parts.find((part) => operation in part)!;
   }
 
   /** Before each request: its number, and whether it may be cancelled. */
   start(call: number, cancellable: boolean): void {
     this.#questions.call = call;
-    if (this.#stops.start(cancellable ? call : null)) this.#interruptRuns();
-  }
-
-  /**
-   * Before anything is done for a call: throws when it has been cancelled, what a setter failed
-   * with, or that the transaction is gone that it counts on.
-   */
-  #admit(): void {
-    this.#stops.check();
-    const owed = this.#owed;
-    this.#owed = undefined;
-    if (owed !== undefined) throw owed;
-    if (this.#transaction === "lost") throw lost();
+    if (this.#stops.start(cancellable ? call : null)) this.#results.interrupt();
   }
 
   /** What a handler's throw says to the other half. */
   explain(error: unknown): unknown {
-    if (this.#transaction === "open" && this.database.autocommit()) this.#transaction = "lost";
-    return this.#stops.explain(error);
+    return this.#transactions.explain(error);
   }
 
   execute(
@@ -157,30 +147,29 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     rows: number,
   ): Executed {
     this.#slots.learn(slot, sql);
-    this.#admit();
+    this.#transactions.admit();
     const prepared = this.#slots.prepare(slot, sql);
     const { statement } = prepared;
     if (statement === null) return NO_RESULT;
     if (prepared.selects && !this.#hooks.any) this.reads.begin();
     else this.reads.release();
-    const inTransaction = this.#transaction !== "none";
     const run: Run = {
       prepared,
       statement,
       source: statement,
-      inTransaction,
+      inTransaction: this.#transactions.explicit,
       changesBefore: this.totalChanges,
       failure: undefined,
     };
     prepared.busy = true;
     try {
       bindParameters(statement, new ParameterReader(this.database, parameters));
-      this.#beginImplicitly(prepared);
+      if (prepared.isDml) this.#transactions.beginImplicitly();
       const ended = this.#fetch(run, prepared.changes ? ALL : rows, this.#types);
       const columns = prepared.describe(this.#types);
-      if (!ended) this.#runs.set(result, run);
+      if (!ended) this.#results.add(result, run);
       else this.#release(run.prepared, parameters.length);
-      const changed = prepared.changes && this.#countChanges();
+      const changed = prepared.changes && this.#scripts.countChanges();
       return [
         ended,
         prepared.isDml ? this.database.changes() : -1,
@@ -189,7 +178,7 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
       ];
     } catch (error) {
       this.#release(run.prepared, parameters.length);
-      this.#countChanges();
+      this.#scripts.countChanges();
       throw error;
     }
   }
@@ -205,7 +194,7 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     if (!continued) this.#failed.delete(result);
     else if (this.#failed.has(result)) return NO_RESULT;
     try {
-      this.#admit();
+      this.#transactions.admit();
       const changed = this.#executeSets(this.#slots.prepare(slot, sql), sets);
       return [true, changed, null, null];
     } catch (error) {
@@ -222,7 +211,8 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
       if (!prepared.isDml && !prepared.inserts) {
         throw new Failure("ProgrammingError", "executeMany() can only execute DML statements.");
       }
-      this.#beginImplicitly(prepared); // another call may have committed since the last block
+      // For each block, since another call may have committed behind the last one.
+      if (prepared.isDml) this.#transactions.beginImplicitly();
       const reader = new ParameterReader(this.database, sets);
       let changed = 0;
       while (reader.at < reader.end) {
@@ -233,24 +223,23 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
       }
       return changed;
     } finally {
-      this.#countChanges();
+      this.#scripts.countChanges();
       this.#release(prepared, sets.length);
     }
   }
 
   executeScript(sql: string): null {
-    this.#admit();
-    const commits = this.#autocommit === "legacy" && this.#transaction === "none";
-    if (commits && !this.database.autocommit()) this.#run("COMMIT");
-    this.#run(sql);
+    this.#transactions.admit();
+    this.#transactions.commitImplicitly();
+    this.#scripts.run(sql);
     return null;
   }
 
   fetch(result: number, rows: number): boolean {
-    const run = this.#runs.get(result);
+    const run = this.#results.get(result);
     if (!run) throw new Failure("ProgrammingError", "Cannot operate on a closed cursor.");
     try {
-      this.#admit();
+      this.#transactions.admit();
       if (run.failure) throw run.failure;
       const ended = this.#fetch(run, rows, null);
       if (ended) this.reset(result);
@@ -263,86 +252,15 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
 
   reset(result: number): null {
     this.#failed.delete(result);
-    const run = this.#runs.get(result);
-    if (run) {
-      this.#runs.delete(result);
-      this.#release(run.prepared, 0);
-    }
-    return null;
-  }
-
-  commit(): null {
-    this.#admit();
-    return this.#end("COMMIT");
-  }
-
-  rollback(): null {
-    this.#admit();
-    return this.#end("ROLLBACK");
-  }
-
-  begin(mode: string, timeout: number): boolean {
-    this.#admit();
-    if (!this.database.autocommit()) return false;
-    this.#stops.within(timeout, () => this.#run(`BEGIN ${mode}`));
-    this.#transaction = "open";
-    return true;
-  }
-
-  end(command: "COMMIT" | "ROLLBACK"): null {
-    this.#stops.check();
-    // Results that were opened in it end with it.
-    for (const [result, run] of this.#runs) if (run.inTransaction) this.reset(result);
-    if (command === "COMMIT" && this.#transaction === "lost") throw lost();
-    if (command === "ROLLBACK") this.#runSurely(command);
-    else if (!this.database.autocommit()) this.#run(command);
-    this.#transaction = "none";
-    return null;
-  }
-
-  undo(sql: string): null {
-    if (this.#transaction === "lost") return null;
-    try {
-      this.#runSurely(sql);
-    } catch (error) {
-      // What was to be undone may not be committed with the rest.
-      this.#runSurely("ROLLBACK");
-      throw error;
-    }
-    return null;
-  }
-
-  /** Rolls back, if anything is open, even if that is interrupted: what comes next counts on it. */
-  #runSurely(sql: string): void {
-    while (!this.database.autocommit()) {
-      try {
-        return this.#unasked(sql);
-      } catch (error) {
-        const interrupted = error instanceof SqliteFailure && error.errno === SQLITE_INTERRUPT;
-        if (!interrupted) throw error;
-        this.#interruptRuns(); // SQLite forgets it once nothing is being read
-      }
-    }
-  }
-
-  control(sql: string): null {
-    this.#admit();
-    this.#run(sql);
+    this.#results.reset(result);
     return null;
   }
 
   isReadonly(sql: string): boolean {
-    this.#admit();
+    this.#transactions.admit();
     const prepared = this.#slots.prepare(-1, sql);
     prepared.release();
     return !prepared.changes;
-  }
-
-  tidy(since: number): null {
-    for (const result of [...this.#runs.keys()]) if (result >= since) this.reset(result);
-    this.#runSurely("ROLLBACK");
-    this.#transaction = "none";
-    return null;
   }
 
   setConverters(keys: readonly string[]): null {
@@ -350,29 +268,13 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     return null;
   }
 
-  setIsolationLevel(level: IsolationLevel): null {
-    this.#isolationLevel = level;
-    if (level === null && this.#transaction === "none") this.#owing(() => this.#end("COMMIT"));
-    return null;
-  }
-
-  setAutocommit(autocommit: Autocommit): Autocommit {
-    this.#owing(() => {
-      const open = !this.database.autocommit();
-      if (autocommit === true && open) this.#run("COMMIT");
-      if (autocommit === false && !open) this.#run("BEGIN");
-      this.#autocommit = autocommit;
-    });
-    return this.#autocommit;
-  }
-
   /** Ends what is open; SQLite rolls back what is not committed. */
   close(): null {
-    this.#transaction = "none";
+    this.#transactions.forget();
     try {
       // Clears the mark that an interrupt may have left: it would keep the WAL from being removed.
-      this.#interruptRuns();
-      this.#unasked("SELECT 1");
+      this.#results.interrupt();
+      this.#scripts.runUnasked("SELECT 1");
     } finally {
       this.#channel.giveUpHandle();
       this.#blobs.close();
@@ -384,68 +286,8 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     return null;
   }
 
-  #end(command: "COMMIT" | "ROLLBACK"): null {
-    if (this.#autocommit === true) return null;
-    if (!this.database.autocommit()) this.#run(command);
-    if (this.#autocommit === false) this.#run("BEGIN");
-    return null;
-  }
-
-  /** For a setter, whose failure the next call has to say. */
-  #owing(work: () => void): void {
-    try {
-      work();
-    } catch (error) {
-      this.#owed = this.explain(error);
-    }
-  }
-
-  /**
-   * SQLite interrupts all statements that have begun, and goes on interrupting until all are reset.
-   * So results that are being read end here, or the next call would be hit.
-   */
-  #interruptRuns(): void {
-    this.reads.release();
-    for (const run of this.#runs.values()) {
-      run.failure ??= interruption();
-      run.statement.reset();
-    }
-  }
-
-  /** Runs statements to their ends, whatever rows they have. */
-  #run(sql: string): void {
-    for (const statement of this.database.statements(encoder.encode(sql))) {
-      try {
-        this.#stops.check();
-        while (statement.step());
-      } finally {
-        statement.finalize();
-        if (!statement.readonly) this.#countChanges();
-      }
-    }
-  }
-
-  /** Likewise, whatever authorizers and progress handlers would say. */
-  #unasked(sql: string): void {
-    this.#hooks.silently(() => this.#stops.unwatched(() => this.#run(sql)));
-  }
-
   #fetch(run: Run, rows: number, types: Types | null): boolean {
     return fetchRows(run, rows, types, this.#rows, this.#explain);
-  }
-
-  #beginImplicitly(prepared: Prepared): void {
-    if (
-      prepared.isDml && this.#autocommit === "legacy" && this.#isolationLevel !== null &&
-      this.database.autocommit()
-    ) this.#run(`BEGIN ${this.#isolationLevel}`);
-  }
-
-  /** Brings the total of changes up to date, and tells whether it has grown. */
-  #countChanges(): boolean {
-    const before = this.totalChanges;
-    this.totalChanges = this.database.totalChanges();
-    return this.totalChanges !== before;
   }
 
   /** Done with a result. */
@@ -457,9 +299,4 @@ export class Session implements Omit<Operations, "open" | keyof PartOperations> 
     }
     prepared.release();
   }
-}
-
-function lost(): Failure {
-  const message = "SQLite has rolled the transaction back";
-  return new Failure("OperationalError", message, SQLITE_ABORT_ROLLBACK);
 }

@@ -6,7 +6,9 @@
 import type { Database } from "../../ffi/sqlite.ts";
 import type { Statement } from "../../ffi/statement.ts";
 import { type ColumnList, Failure } from "./protocol.ts";
+import type { SharedReads } from "./reads.ts";
 import type { Columns } from "./rows.ts";
+import { interruption } from "./stops.ts";
 import { ConvertedColumns, type Types } from "./types.ts";
 import { firstWord, skipBlank, verb } from "./sql.ts";
 
@@ -109,6 +111,48 @@ export interface Run {
   readonly changesBefore: number;
   /** What stopped it after rows that had to be handed out first. */
   failure: unknown;
+}
+
+/** Results that have not been read to their ends, by number. */
+export class Results {
+  readonly #reads: SharedReads;
+  readonly #runs = new Map<number, Run>();
+
+  constructor(reads: SharedReads) {
+    this.#reads = reads;
+  }
+
+  add(result: number, run: Run): void {
+    this.#runs.set(result, run);
+  }
+
+  get(result: number): Run | undefined {
+    return this.#runs.get(result);
+  }
+
+  /** Forgets the rest of one. */
+  reset(result: number): void {
+    const run = this.#runs.get(result);
+    this.#runs.delete(result);
+    run?.prepared.release();
+  }
+
+  /** Forgets the rest of those for which that holds. */
+  resetAll(which: (result: number, run: Run) => boolean): void {
+    for (const [result, run] of this.#runs) if (which(result, run)) this.reset(result);
+  }
+
+  /**
+   * SQLite interrupts all statements that have begun, and goes on interrupting until all are reset.
+   * So results that are being read end here, or the next call would be hit.
+   */
+  interrupt(): void {
+    this.#reads.release();
+    for (const run of this.#runs.values()) {
+      run.failure ??= interruption();
+      run.statement.reset();
+    }
+  }
 }
 
 /** Statements by slot. */
