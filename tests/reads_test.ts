@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { coreOf } from "../src/connection.ts";
 import { connect, type Connection, SQLITE_OK, type SqliteError } from "../mod.ts";
 import { file } from "./helpers.ts";
 
@@ -96,6 +97,17 @@ for (const mode of MODES) {
     assert.deepEqual(await one.executeFetchOne("SELECT count(*) FROM t"), [111]);
   });
 }
+
+test("when all reads are answered no lock is left, though cursors are still being forgotten", async () => {
+  const [one, other, both] = await pair("DELETE", 0);
+  await using _ = both;
+  for (let i = 0; i < 60; i++) {
+    const answers = reads(one, 3);
+    for (let k = 0; k < 300; k++) coreOf(one).client.call("reset", [1e6 + k]); // nobody waits
+    await answers;
+    await other.executeScript("BEGIN EXCLUSIVE; COMMIT");
+  }
+});
 
 test("reads that can't have the lock reject, and the next ones have it", async () => {
   const [one, other, both] = await pair("DELETE", 30);

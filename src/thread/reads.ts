@@ -21,8 +21,12 @@ const ANYTHING = new TextEncoder().encode("SELECT 1 FROM sqlite_master");
 
 /** Calls that have come in. */
 export interface Incoming {
-  /** Whether the next one came in together with that which is handled, or before it. */
-  readonly hasNext: boolean;
+  /**
+   * Whether the next one, which may read, came in together with that which is handled, or before it,
+   * and somebody waits for its answer. (Nobody waits for the end of a cursor: it would go on holding
+   * the lock once all is answered.)
+   */
+  readonly asksNext: boolean;
 }
 
 export class SharedReads {
@@ -44,7 +48,7 @@ export class SharedReads {
   /** Before a statement that only reads. */
   begin(): void {
     if (this.#held && clock.now() - this.#since > LONGEST) this.release();
-    if (this.#held || this.#refused || !this.#incoming.hasNext) return;
+    if (this.#held || this.#refused || !this.#incoming.asksNext) return;
     if (!this.#database.autocommit()) return; // a transaction holds its locks anyway
     this.#since = clock.now();
     try {
@@ -61,7 +65,7 @@ export class SharedReads {
 
   /** Behind each call: what comes in after it may have been called later. */
   end(): void {
-    if (this.#incoming.hasNext) return;
+    if (this.#incoming.asksNext) return;
     this.release();
     this.#refused = false;
   }

@@ -25,6 +25,7 @@ import {
   type Request,
 } from "./protocol.ts";
 import { looking } from "./pipe.ts";
+import type { Incoming } from "./reads.ts";
 import { BatchWriter } from "./rows.ts";
 import { Session } from "./session.ts";
 
@@ -103,10 +104,12 @@ const FRAME_HEADER = 22;
 
 /** What may be part of reading; `execute` sees for itself. */
 const READING: ReadonlySet<Operation> = new Set(["execute", "fetch", "reset"]);
+/** Likewise, and somebody waits for the answer. */
+const ASKING: ReadonlySet<Operation> = new Set(["execute", "fetch"]);
 
 type Perform = (...request: Plain[]) => Plain | Promise<Plain>;
 
-class Worker {
+class Worker implements Incoming {
   readonly #channel: Channel;
   readonly #inbox = new Inbox();
   readonly #outbox: Outbox;
@@ -136,6 +139,14 @@ class Worker {
       if (later) return later;
       this.#channel.leave();
     }
+  }
+
+  get asksNext(): boolean {
+    const inbox = this.#inbox;
+    if (!inbox.hasNext) return false;
+    const call = inbox.view.getUint32(inbox.end + 4, true);
+    const code = inbox.bytes[inbox.end + 8]!;
+    return ASKING.has(OPERATIONS[code & ~CANCELLABLE]!) && !this.#channel.cancelled(call);
   }
 
   /** Handles one request, now or later. */
@@ -170,7 +181,7 @@ class Worker {
     if (operation === "open") {
       const session = new Session(
         this.#channel,
-        this.#inbox,
+        this,
         this.#outbox,
         ...request as Request<"open">,
       );
