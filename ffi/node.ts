@@ -1,8 +1,9 @@
 /**
  * Node: the optional package `koffi`, else the built-in `node:ffi` (on by default since 26.9).
  *
- * koffi comes first since its calls take 55-60 ns each. Those of node:ffi take 190 ns once more
- * than one function is in use, since all go through one checking wrapper that V8 then can't inline.
+ * koffi comes first although a call takes 55-60 ns there and may take 5 with node:ffi: where a thread
+ * is ended while SQLite calls a function back (by whoever ends the worker that uses a connection),
+ * node:ffi aborts the whole process.
  *
  * @module
  */
