@@ -14,6 +14,10 @@ import type { CType, Signature } from "../ffi/types.ts";
 
 /** Parameters that are meant to differ from the header, by position, and why. */
 const EXCEPTIONS: Record<string, { parameters: readonly number[]; reason: string }> = {
+  sqlite3_config: {
+    parameters: Array.from({ length: 8 }, (_, i) => i + 1),
+    reason: "variadic: `int value` as its operation takes it, after padding on arm64",
+  },
   sqlite3_db_config: {
     parameters: [2, 3, 4, 5, 6, 7, 8, 9],
     reason: "variadic: `int onoff, int *now` as its operations take them, after padding on arm64",

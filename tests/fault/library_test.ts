@@ -152,3 +152,14 @@ test("library: one that ignores a safety setting opens nothing", { skip: noCompi
   const path = override("int sqlite3_db_config(void *db, int op, ...) { return 0; }");
   await assert.rejects(connect(":memory:", { library: path }), /refuses setting/);
 });
+
+test("library: it counts no memory, so that its heap limits are none", {
+  skip: process.platform !== "linux" && "what else uses the system's library has its say",
+}, async () => {
+  const { stdout, stderr } = await program(`
+    await using db = await aiosqlite.connect(":memory:");
+    await db.execute("PRAGMA hard_heap_limit = 1000000");
+    console.log((await db.executeFetchOne("SELECT length(randomblob(5000000))"))[0]);
+  `);
+  assert.equal(stdout, "5000000\n", stderr);
+});
