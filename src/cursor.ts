@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { setImmediate } from "node:timers";
 import type { Connection } from "./connection.ts";
 import type { Core } from "./core.ts";
 import { ProgrammingError, unwrap } from "./errors.ts";
@@ -22,6 +21,7 @@ import { isIterable, ManySender } from "./many.ts";
 import type { Scope } from "./scope.ts";
 import { clock } from "./thread/clock.ts";
 import { ALL } from "./thread/protocol.ts";
+import { TURN, turn } from "./turns.ts";
 import {
   checkSql,
   encodeParameters,
@@ -30,9 +30,8 @@ import {
   typeName,
 } from "./values.ts";
 
-/** How long rows are made or iterated over without a turn for anybody else, in milliseconds. */
-const TURN = 2;
-const turn = () => new Promise((resolve) => setImmediate(resolve));
+/** Rows as they came in, which take a while to be put together if there are many. */
+type Taken = SqlValue[][] | Promise<SqlValue[][]>;
 
 // What this file does with a cursor from outside of its class, assigned in there.
 
@@ -43,7 +42,7 @@ let step: <R>(cursor: Cursor<R>) => Promise<IteratorResult<R, undefined>>;
 let closeOnFailure: <R>(cursor: Cursor<R>) => void;
 
 /** Makes rows of what has been fetched, as the cursor does. */
-export let makeRows: <R>(cursor: Cursor<R>, rows: SqlValue[][]) => R[] | Promise<R[]>;
+export let makeRows: <R>(cursor: Cursor<R>, rows: Taken) => R[] | Promise<R[]>;
 
 /**
  * Calls a function as soon as no rows of the cursor's last statement are left in the worker; false
@@ -197,7 +196,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
     while (result.pending) await result.fill(ALL);
     result.checkUse();
     result.check();
-    return this.#makeAll(result.take(Infinity));
+    return this.#makeAll(result.takeAll());
   }
 
   /** Forgets the rows that are left. Closing twice is fine. */
@@ -345,10 +344,11 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
     return factory(this, values) as R;
   }
 
-  #makeAll(rows: SqlValue[][]): R[] | Promise<R[]> {
+  #makeAll(rows: Taken): R[] | Promise<R[]> {
     const result = this.#result;
     const factory = this.#rowFactory;
-    return result.finished(factory) ? rows as R[] : this.#makeInTurns(result, rows, factory);
+    if (result.finished(factory)) return rows as R[] | Promise<R[]>;
+    return this.#makeInTurns(result, rows, factory);
   }
 
   /**
@@ -357,9 +357,10 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
    */
   async #makeInTurns(
     result: Result,
-    rows: unknown[],
+    taken: Taken,
     factory: RowFactoryOption<unknown>,
   ): Promise<R[]> {
+    const rows: unknown[] = await taken;
     let start = clock.now();
     for (let i = 0; i < rows.length; i++) {
       rows[i] = this.#make(result.convert(rows[i] as SqlValue[]), factory);

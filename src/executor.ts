@@ -118,8 +118,8 @@ export abstract class Executor<R> {
 
   #rows(result: Result, factory: RowFactoryOption<unknown>): R[] | Promise<R[]> {
     result.check();
-    const rows = result.take(Infinity);
-    if (result.finished(factory)) return rows as R[];
+    const rows = result.takeAll();
+    if (result.finished(factory)) return rows as R[] | Promise<R[]>;
     const cursor = new Cursor<R>(this.owner, this.#core, this.#scope, result);
     cursor.rowFactory = factory as RowFactoryOption<R>;
     return makeRows(cursor, rows);

@@ -6,6 +6,11 @@
  *
  * @module
  */
+import { clock } from "./thread/clock.ts";
+import { TURN, turn } from "./turns.ts";
+
+/** To put together that many rows takes a fraction of a millisecond. */
+const MANY = 50_000;
 
 export class RowQueue<R> {
   readonly #batches: R[][] = [];
@@ -42,6 +47,30 @@ export class RowQueue<R> {
     }
     const rows: R[] = new Array(Math.min(count, this.#length));
     for (let at = 0; at < rows.length;) at += this.#copy(rows, at);
+    return rows;
+  }
+
+  /** All rows, likewise; many are put together in turns. */
+  takeAll(): R[] | Promise<R[]> {
+    return this.#length > MANY && this.#batches.length > 1
+      ? this.#putTogether(this.#batches.splice(0))
+      : this.take(Infinity);
+  }
+
+  async #putTogether(batches: R[][]): Promise<R[]> {
+    const length = this.#length;
+    batches[0] = batches[0]!.slice(this.#next);
+    this.clear(); // what comes in from now on is for whoever asks next
+    await turn(); // to read the last ones has taken its time, and so does so large an array
+    let start = clock.now();
+    const rows: R[] = new Array(length);
+    let at = 0;
+    for (const batch of batches) {
+      for (let i = 0; i < batch.length; i++) rows[at++] = batch[i]!;
+      if (clock.now() - start < TURN) continue;
+      await turn();
+      start = clock.now();
+    }
     return rows;
   }
 

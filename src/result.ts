@@ -242,6 +242,11 @@ export class Result implements Receiver {
     return this.#rows.take(count);
   }
 
+  /** All of them, likewise. */
+  takeAll(): SqlValue[][] | Promise<SqlValue[][]> {
+    return this.#rows.takeAll();
+  }
+
   /** The next of the rows that have come in, converted. */
   takeOne(): SqlValue[] | undefined {
     const row = this.#rows.takeOne();

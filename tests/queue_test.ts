@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { clearImmediate, setImmediate } from "node:timers";
 import fc from "fast-check";
 import { RowQueue } from "../src/queue.ts";
 
@@ -36,6 +37,7 @@ test("a queue of rows hands them out in order, whatever is taken", () => {
     fc.array(fc.integer(), { maxLength: 5 }).map((add) => ({ add })),
     fc.constant({ takeOne: true as const }),
     fc.constantFrom(0, 1, 2, 7, Infinity).map((take) => ({ take })),
+    fc.constant({ takeAll: true as const }),
     fc.constant({ clear: true as const }),
   );
   fc.assert(
@@ -47,6 +49,7 @@ test("a queue of rows hands them out in order, whatever is taken", () => {
           model.push(...one.add);
           queue.add([...one.add]);
         } else if ("takeOne" in one) assert.equal(queue.takeOne(), model.shift());
+        else if ("takeAll" in one) assert.deepEqual(queue.takeAll(), model.splice(0));
         else if ("take" in one) assert.deepEqual(queue.take(one.take), model.splice(0, one.take));
         else {
           model.length = 0;
@@ -57,4 +60,26 @@ test("a queue of rows hands them out in order, whatever is taken", () => {
     }),
     { numRuns: 2000 },
   );
+});
+
+test("a queue of rows puts many together in turns, and what comes in meanwhile is left", async () => {
+  const queue = new RowQueue<number>();
+  const batch = (first: number, count: number) =>
+    Array.from({ length: count }, (_, i) => first + i);
+  queue.add(batch(0, 1000));
+  assert.deepEqual(queue.take(10), batch(0, 10));
+  for (let first = 1000; first < 2_000_000; first += 1000) queue.add(batch(first, 1000));
+  let turns = 0;
+  const count = () => {
+    turns++;
+    counting = setImmediate(count);
+  };
+  let counting = setImmediate(count);
+  const taking = queue.takeAll();
+  assert.equal(queue.length, 0);
+  queue.add([-1]);
+  assert.deepEqual(await taking, batch(10, 1_999_990));
+  clearImmediate(counting);
+  assert.ok(turns > 0);
+  assert.deepEqual(queue.takeAll(), [-1]);
 });

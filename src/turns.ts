@@ -1,0 +1,14 @@
+/**
+ * Turns: how long work goes on before everybody else in the event loop has a turn.
+ *
+ * @module
+ */
+import { setImmediate } from "node:timers";
+
+/** Milliseconds of work at a time. */
+export const TURN = 2;
+
+/** Fulfils once everybody else has had a turn. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
