@@ -21,7 +21,7 @@ import { isIterable, ManySender } from "./many.ts";
 import type { Scope } from "./scope.ts";
 import { clock } from "./thread/clock.ts";
 import { ALL } from "./thread/protocol.ts";
-import { TURN, turn } from "./turns.ts";
+import { TURN, turn } from "./thread/turns.ts";
 import {
   checkSql,
   encodeParameters,

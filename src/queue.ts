@@ -7,7 +7,7 @@
  * @module
  */
 import { clock } from "./thread/clock.ts";
-import { TURN, turn } from "./turns.ts";
+import { TURN, turn } from "./thread/turns.ts";
 
 /** To put together that many rows takes a fraction of a millisecond. */
 const MANY = 50_000;

@@ -51,8 +51,8 @@ export class Result implements Receiver {
   #receivedLast = 0;
   /** Makes rows of what has come in, as it comes in. */
   #maker: RowFactory<unknown> | null = null;
-  /** What came in before it was known what to make of it. */
-  #unmade: unknown[] = [];
+  /** What came in with the reply, whose columns tell what to make of it. */
+  #unmade: unknown[] | null = null;
   #sent = false;
   #closed = false;
   /** The signal that has ended it. */
@@ -112,7 +112,7 @@ export class Result implements Receiver {
     this.#maker = factory;
   }
 
-  /** Whether nothing is to be made of the rows that it hands out: neither converted nor by a factory. */
+  /** Whether its rows are what is asked for: nothing is to be converted, or made by that factory. */
   finished(factory: unknown): boolean {
     return this.#converters === null && (factory === null || this.#maker !== null);
   }
@@ -165,7 +165,8 @@ export class Result implements Receiver {
     this.executing = null;
     const [ended, rowCount, insertedRowId, columns] = unwrap(reply, this.#sql);
     this.#learn(this.#statement!, columns);
-    this.#make(this.#unmade);
+    if (this.#unmade) this.#make(this.#unmade);
+    this.#unmade = null;
     this.rowCount = rowCount;
     this.insertedRowId = insertedRowId;
     this.#ended = ended || this.#closed;
@@ -290,7 +291,7 @@ export class Result implements Receiver {
     this.#received += rows.length;
     this.#rows.add(rows as SqlValue[][]);
     if (early) this.#make(rows);
-    else this.#unmade = rows; // its columns come with the reply
+    else if (this.executing) this.#unmade = rows;
   }
 
   /** Fetches rows. What it returns has kept it from that: all rows are still there. */

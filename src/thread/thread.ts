@@ -18,14 +18,13 @@ import { Channel } from "./channel.ts";
 import { Writer } from "./codec.ts";
 import { Inbox } from "./inbox.ts";
 import { looking } from "./pipe.ts";
+import { TURN } from "./turns.ts";
 
 /** How long to look for replies after sending, in milliseconds: at least, at most. */
 const SPIN_LEAST = looking(0.012);
 const SPIN_MOST = looking(0.06);
 /** Replies slower than this, in milliseconds, are not looked for: looking would not pay. */
 const QUICK = looking(0.3);
-/** After this long, in milliseconds, timers and input get their turn, whatever comes in. */
-const TURN = 2;
 /** How many bytes of replies are taken in between two looks at the clock. */
 const LOOK_BYTES = 1 << 15;
 /** What a reply counts for besides its bytes. */

@@ -5,7 +5,7 @@
  */
 import { setImmediate } from "node:timers";
 
-/** Milliseconds of work at a time. */
+/** Milliseconds after which timers and input have their turn, whatever there is to do. */
 export const TURN = 2;
 
 /** Fulfils once everybody else has had a turn. */
