@@ -187,7 +187,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
     while (result.ready < size && result.pending) await result.fill(size - result.ready);
     result.checkUse();
     if (result.ready === 0) result.check();
-    return this.#makeAll(result.take(size));
+    return await this.#makeAll(result, result.take(size));
   }
 
   /** All rows that are left. */
@@ -196,7 +196,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
     while (result.pending) await result.fill(ALL);
     result.checkUse();
     result.check();
-    return this.#makeAll(result.takeAll());
+    return await this.#makeAll(result, result.takeAll());
   }
 
   /** Forgets the rows that are left. Closing twice is fine. */
@@ -344,8 +344,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
     return factory(this, values) as R;
   }
 
-  #makeAll(rows: Taken): R[] | Promise<R[]> {
-    const result = this.#result;
+  #makeAll(result: Result, rows: Taken): R[] | Promise<R[]> {
     const factory = this.#rowFactory;
     if (result.finished(factory)) return rows as R[] | Promise<R[]>;
     return this.#makeInTurns(result, rows, factory);
@@ -360,7 +359,8 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
     taken: Taken,
     factory: RowFactoryOption<unknown>,
   ): Promise<R[]> {
-    const rows: unknown[] = await taken;
+    // At once if it can be, or what a factory throws would not lead to the caller.
+    const rows: unknown[] = Array.isArray(taken) ? taken : await taken;
     let start = clock.now();
     for (let i = 0; i < rows.length; i++) {
       rows[i] = this.#make(result.convert(rows[i] as SqlValue[]), factory);
@@ -385,7 +385,7 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
     closeOnFailure = (cursor) => {
       cursor.#closesOnFailure = true;
     };
-    makeRows = (cursor, rows) => cursor.#makeAll(rows);
+    makeRows = (cursor, rows) => cursor.#makeAll(cursor.#result, rows);
   }
 }
 

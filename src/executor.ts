@@ -85,7 +85,7 @@ export abstract class Executor<R> {
     const maker = OURS.get(rowFactory);
     if (maker) result.makeBy(maker);
     result.settle(await this.#send(result, sql, parameters, ALL, options));
-    return this.#rows(result, rowFactory);
+    return await this.#rows(result, rowFactory);
   }
 
   /** Runs one statement and returns its first row; undefined when it has none. */

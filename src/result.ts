@@ -163,10 +163,7 @@ export class Result implements Receiver {
   /** Takes in the reply. Throws if it is a failure. */
   settle(reply: Executed | Failure): void {
     this.executing = null;
-    const [ended, rowCount, insertedRowId, columns] = unwrap(reply, this.#sql);
-    this.#learn(this.#statement!, columns);
-    if (this.#unmade) this.#make(this.#unmade);
-    this.#unmade = null;
+    const [ended, rowCount, insertedRowId] = unwrap(reply, this.#sql);
     this.rowCount = rowCount;
     this.insertedRowId = insertedRowId;
     this.#ended = ended || this.#closed;
@@ -279,6 +276,17 @@ export class Result implements Receiver {
 
   #reset(): Promise<unknown> {
     return this.#core.client.call("reset", [this.#id]);
+  }
+
+  /**
+   * Learns the columns, right when the reply comes in: what comes in behind it may be rows of the
+   * same statement, which then are taken for known.
+   */
+  replied(reply: Executed | boolean): void {
+    if (typeof reply === "boolean") return;
+    this.#learn(this.#statement!, reply[3]);
+    if (this.#unmade) this.#make(this.#unmade);
+    this.#unmade = null;
   }
 
   /** Reads a batch. It is not the place to throw: that waits until the rows are asked for. */

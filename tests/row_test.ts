@@ -334,3 +334,46 @@ test("integers 'number' raises DataError for an unsafe one", async () => {
     message: /'big'/,
   });
 });
+
+test("what a row factory throws leads to the caller, by whichever call", async () => {
+  const boom = new Error("boom");
+  const rowFactory = () => {
+    boom.stack = new Error("boom").stack!;
+    throw boom;
+  };
+  await using db = await connect(":memory:", { rowFactory });
+  const calls: Record<string, () => Promise<unknown>> = {
+    fetchAll: async () => await (await db.execute("SELECT 1")).fetchAll(),
+    fetchMany: async () => await (await db.execute("SELECT 1")).fetchMany(3),
+    fetchOne: async () => await (await db.execute("SELECT 1")).fetchOne(),
+    executeFetchAll: async () => await db.executeFetchAll("SELECT 1"),
+    executeFetchOne: async () => await db.executeFetchOne("SELECT 1"),
+  };
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 30;
+  for (const [name, call] of Object.entries(calls)) {
+    await assert.rejects(call(), boom);
+    // Behind the factory's own frame, which is in this file as well.
+    const frames = boom.stack!.split("\n").filter((line) => line.includes("row_test.ts"));
+    assert.ok(frames.length >= 2, `${name}: ${boom.stack}`);
+  }
+  Error.stackTraceLimit = limit;
+});
+
+for (const rowFactory of [objectRow, Row]) {
+  test(`the columns are known when results of one statement come in together, ${rowFactory.name}`, async () => {
+    await using db = await connect(":memory:", { rowFactory } as ConnectOptions<Row>);
+    const sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) " +
+      "SELECT i AS a, 'x' || i AS b FROM n LIMIT ?";
+    for (const id of [1, 2, 3]) { // of statements whose columns are not known yet
+      const calls = [1, 40_000].map((limit) => db.executeFetchAll(`${sql} + 0 * ${id}`, [limit]));
+      await null;
+      // While this thread does not look, both are done as far as they go.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60);
+      const [[first], rows] = await Promise.all(calls) as [Row[], Row[]];
+      for (const row of [first!, ...rows]) {
+        assert.deepEqual(Object.keys(row instanceof Row ? row.toObject() : row), ["a", "b"]);
+      }
+    }
+  });
+}

@@ -782,3 +782,21 @@ test("registerTemporal() reads an Instant without a zone as UTC, and refuses wha
     registerDates();
   }
 });
+
+test("rows are converted as those of their own statement, whatever the cursor runs meanwhile", async () => {
+  registerConverter("marked", (bytes) => `marked ${new TextDecoder().decode(bytes)}`);
+  await using db = await connect(":memory:", { detectTypes: PARSE_DECLTYPES });
+  await db.executeScript(`CREATE TABLE t (a marked, b BLOB);
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 60000)
+      INSERT INTO t SELECT 'x', x'00' FROM n`);
+  for (const [column, other] of [["a", "b"], ["b", "a"]]) {
+    const cursor = await db.execute(`SELECT ${column} FROM t`);
+    const fetching = cursor.fetchAll();
+    const executing = cursor.execute(`SELECT ${other} FROM t`);
+    const rows = await fetching;
+    await executing;
+    assert.ok(rows.length > 0);
+    const kinds = new Set(rows.map(([value]) => typeof value));
+    assert.deepEqual([...kinds], [column === "a" ? "string" : "object"]);
+  }
+});

@@ -20,6 +20,7 @@ import {
   CANCELLABLE,
   cancelledBy,
   type ColumnList,
+  type Executed,
   FAILED,
   Failure,
   type FailureKind,
@@ -41,6 +42,8 @@ export interface Receiver {
    * reply they come with their columns, null when these are known; else the reply has them.
    */
   receive(bytes: Uint8Array, view: DataView, at: number, columns?: ColumnList | null): void;
+  /** Takes the reply to `execute` or `fetch`, in the order they come in, unless it is a failure. */
+  replied(reply: Executed | boolean): void;
 }
 
 type Snapshot = <T>(work: () => T) => T;
@@ -265,6 +268,7 @@ export class Client implements Owner {
     const value = bytes instanceof Uint8Array ? bytes.slice() : bytes; // what it is a view of goes on
     const thrown = pending.thrown ?? this.#thrown.get(result);
     if (thrown) this.#thrown.delete(result);
+    if (status !== FAILED) receiver?.replied(value as Executed | boolean);
     if (status === FAILED) resolve(failureOf(value, cancellation, thrown));
     else resolve(thrown ? this.#notwithstanding(thrown, value, result) : value);
     const ended = this.inTransaction && !inTransaction;
