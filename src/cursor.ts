@@ -187,7 +187,8 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
     while (result.ready < size && result.pending) await result.fill(size - result.ready);
     result.checkUse();
     if (result.ready === 0) result.check();
-    return await this.#makeAll(result, result.take(size));
+    const rows = this.#makeAll(result, result.take(size));
+    return Array.isArray(rows) ? rows : await rows;
   }
 
   /** All rows that are left. */
@@ -196,7 +197,8 @@ export class Cursor<R = SqlValue[]> implements AsyncIterable<R>, AsyncDisposable
     while (result.pending) await result.fill(ALL);
     result.checkUse();
     result.check();
-    return await this.#makeAll(result, result.takeAll());
+    const rows = this.#makeAll(result, result.takeAll());
+    return Array.isArray(rows) ? rows : await rows;
   }
 
   /** Forgets the rows that are left. Closing twice is fine. */

@@ -85,7 +85,8 @@ export abstract class Executor<R> {
     const maker = OURS.get(rowFactory);
     if (maker) result.makeBy(maker);
     result.settle(await this.#send(result, sql, parameters, ALL, options));
-    return await this.#rows(result, rowFactory);
+    const rows = this.#rows(result, rowFactory);
+    return Array.isArray(rows) ? rows : await rows; // calls are answered in order: not a turn later
   }
 
   /** Runs one statement and returns its first row; undefined when it has none. */
