@@ -80,8 +80,9 @@ function nodeFfi(ffi: NodeFfi): Backend {
 type Wide = (...parameters: unknown[]) => never;
 
 /**
- * The same function, so called. In the ABIs of all processors that Node runs on, a C function finds
- * a small integer in the word that holds a large one, and takes no notice of a parameter too many.
+ * The same function, so called. In the ABIs of all processors of 64 bits that Node runs on, a C
+ * function finds a small integer in the word that holds a large one, and takes no notice of a
+ * parameter too many.
  */
 function wide({ arguments: types, return: result }: NodeSignature): NodeSignature {
   const all = types.map((type) => type === "float64" ? type : "pointer");

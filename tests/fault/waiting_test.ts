@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import process from "node:process";
 import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { connect, OperationalError } from "../../mod.ts";
+import { connect, OperationalError, PARSE_DECLTYPES, registerConverter } from "../../mod.ts";
 import { file } from "../helpers.ts";
 
 // Waiting is what a driver must not do on the event loop: for locks, for queries, for nothing.
@@ -240,6 +240,30 @@ test("Making many rows does not block the event loop", LONG, async () => {
       const rows = await fetch();
       assert.deepEqual(rows.map(({ i }) => i), made);
       assert.deepEqual([rows.length, rows.at(-1)], [30_000, { i: 30_000 }]);
+    });
+  }
+});
+
+test("Converting many rows does not block the event loop", LONG, async () => {
+  /** Takes its time. */
+  registerConverter("slow", (bytes) => {
+    for (const until = performance.now() + 0.01; performance.now() < until;);
+    return bytes.length;
+  });
+  await using db = await connect(":memory:", { detectTypes: PARSE_DECLTYPES });
+  await db.executeScript(`CREATE TABLE t (x slow);
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 30000)
+      INSERT INTO t SELECT 'abc' FROM n`);
+  for (
+    const fetch of [
+      () => db.executeFetchAll("SELECT x FROM t"),
+      async () => await (await db.execute("SELECT x FROM t")).fetchAll(),
+      async () => await (await db.execute("SELECT x FROM t")).fetchMany(30_000),
+    ]
+  ) {
+    await unblocked(async () => {
+      const rows = await fetch();
+      assert.deepEqual([rows.length, rows[0], rows.at(-1)], [30_000, [3], [3]]);
     });
   }
 });
